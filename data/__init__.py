@@ -1,0 +1,1 @@
+"""Schema, formats, the dataset module, training, prediction and scoring."""
