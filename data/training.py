@@ -276,7 +276,7 @@ def train(
         data_collator=collator(tokenizer), callbacks=callbacks, development=development, recipe=recipe, tokenizer=tokenizer,
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=resume or None)
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
     if development and stop_after is None:
         fit(model, tokenizer, development)
     return model

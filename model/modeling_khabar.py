@@ -236,12 +236,12 @@ class KhabarModel(PreTrainedModel):
         self.tagger = nn.Linear(hidden, len(config.tags))
         self.proclitics = nn.Linear(hidden, PROCLITIC_COUNTS)
         self.pairs: Any = PairHead(config, hidden) if config.relation_types else None
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
-            if getattr(module, "bias", None) is not None:
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)

@@ -18,6 +18,7 @@ MAX_WORD = 64
 PROCLITICS = frozenset("وفبلكس")
 TATWEEL = "ـ"
 TERMINATORS = ".!?؟"
+OPENERS = "\"'«»“”()[]{}"
 CLOSERS = "\"'»”’)]}"
 ABBREVIATIONS = frozenset("د أ م ا ص ب ت ج ه هـ س ق ط ع ك ش ف ن و ل ر ي أ.د د.أ ق.م ب.م".split())
 
@@ -117,23 +118,26 @@ def _append(spans: list[Span], text: str, start: int, end: int) -> None:
 
 
 def _is_boundary(text: str, line_start: int, mark: int, end: int, line_end: int) -> bool:
-    rest = text[end:line_end].lstrip()
-    if not rest:
+    following = end
+    while following < line_end and text[following].isspace():
+        following += 1
+    if following == line_end:
         return True
-    marks = text[mark:end].rstrip(CLOSERS)
-    if rest[0] in "،؛,;:-–—":
+    if text[following] in "،؛,;:-–—":
         return False
-    if marks in ("…", "..", "...") and not text[end].isspace():
+    marks = text[mark:end].rstrip(CLOSERS)
+    if marks in ("…", "..", "...") and following == end:
         return False
     if marks != ".":
         return True
-    before = re.search(r"[^\s«»\"“”()]*$", text[line_start:mark])
-    token = before.group() if before else ""
-    bare = "".join(c for c in token if not is_ignorable(c))
+    before = mark
+    while before > line_start and not text[before - 1].isspace() and text[before - 1] not in OPENERS:
+        before -= 1
+    bare = "".join(c for c in text[before:mark] if not is_ignorable(c))
     initials = "." in bare and max(map(len, bare.split("."))) <= 2
     if bare in ABBREVIATIONS or initials or (len(bare) == 1 and bare.isalpha()):
         return False
-    if text[end].isspace():
+    if following > end:
         return True
     # No space follows: a missing space after a sentence, or a dot inside a number, an address or an abbreviation.
     return len(bare) > 2 and "\u0621" <= bare[-1] <= "\u064a" and "\u0621" <= text[end] <= "\u064a"

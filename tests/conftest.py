@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from data.dataset import schema_config
 from data.encoder import build_tokenizer
 from data.formats import from_markup
+from data.hub import export
 from data.schema import Document
+from data.training import Recipe, train
 from model.configuration_khabar import KhabarConfig
 from model.modeling_khabar import KhabarModel
 
 ARABIC = "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىي"
 ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "khabar", deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("khabar")
+
+ODD = "\u064b\u0651\u0670ـ\u200c\u200d\u200e\u200f\u202b\u2067\u2069\ufeff\x00\x07\x1c\x85\u2028\xa0\u3000٠٩۴²½ﻻﷲﷺﻟ😀👩🏽▁ڤگé¨"
+"""Marks, tatweel, joiners, bidi marks, controls, odd spaces and digits, presentation forms, emoji, foreign letters."""
+
+
+def texts(*, max_size: int = 80) -> st.SearchStrategy[str]:
+    """Texts of Arabic letters, punctuation and everything odd, and now and then of any character at all."""
+    likely = st.sampled_from(ARABIC + "      \n.؟!،؛:\"«»()[]-3dA" + ODD)
+    character = st.one_of(likely, likely, likely, st.characters(exclude_categories=["Cs"]))
+    return st.text(character, max_size=max_size)
+
+
+VOCABULARY = (
+    "الوزير المدينة قال أعلن وصل بعد قبل مصادر محلية القافلة الجسر الشمالي مساء شاحنات مساعدات لجنة السكان الطريق "
+    "وفد هدنة اتفاق مبعوث جديد جولة محادثات غادر بلدة سهل جبل قرية منذ أسبوع عدد كبير حول داخل"
+).split()
+
+
+def prose(count: int, *, sentence: int = 0) -> str:
+    """``count`` words of invented news, the same each time, with a dot after every ``sentence`` words."""
+    parts = []
+    for i in range(count):
+        word = VOCABULARY[(i * i + 7 * i) % len(VOCABULARY)]
+        parts.append(word + "." if sentence and i % sentence == sentence - 1 else word)
+    return " ".join(parts)
 
 MARKUP = {
     "t1": """# id: t1
@@ -130,3 +169,71 @@ def loud(tokenizer: PreTrainedTokenizerFast) -> KhabarModel:
         model.pairs.relation.weight.mul_(40)
         model.pairs.relation.bias.fill_(-2.0)
     return model
+
+
+# A trained model, and the scripts in this process -----------------------------------------------------------------------
+
+OVERFITTED = Recipe(
+    epochs=70, batch_size=2, encoder_learning_rate=1e-3, head_learning_rate=2e-3, evaluate_from=69, dropout=0.0
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def run_model(
+    documents: list[Document], tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+) -> KhabarModel:
+    """A tiny model trained on the eight documents until it knows them by heart; do not change it."""
+    model = tiny_model(tokenizer, window=512)
+    return train(documents, documents, model, tokenizer, OVERFITTED, checkpoints=tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def run_folder(
+    run_model: KhabarModel, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder that the training of ``run_model`` leaves; do not change it."""
+    folder = tmp_path_factory.mktemp("run")
+    export(run_model, tokenizer, folder, run={"base_model": "tiny", "seed": OVERFITTED.seed})
+    return folder
+
+
+@pytest.fixture
+def own_run(run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of ``run_folder`` that a test may change."""
+    return Path(shutil.copytree(run_folder, tmp_path / "own_run"))
+
+
+@pytest.fixture(scope="session")
+def gold_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The eight documents as a folder of markup."""
+    folder = tmp_path_factory.mktemp("gold")
+    for name, text in MARKUP.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a script did; ``err`` holds what it logged too."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Callable[..., Ran]:
+    """Calls the ``main`` of a script with a command line."""
+    caplog.set_level(logging.INFO)
+
+    def run(main: Callable[[], int], *arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
+        capsys.readouterr()
+        caplog.clear()
+        code = main()
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err + "\n".join(record.getMessage() for record in caplog.records))
+
+    return run

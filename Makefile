@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+help:  ## This list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+.venv: pyproject.toml constraints.txt
+	python3 -m venv .venv
+	.venv/bin/pip install -q -c constraints.txt -e '.[dev]'
+	touch .venv
+
+install: .venv  ## Make the environment
+
+lint: .venv  ## ruff and mypy --strict
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test: .venv  ## All tests, offline
+	$(PYTHON) -m pytest
+
+predict: .venv  ## The sample article through the shipped model
+	$(PYTHON) predict.py data/samples/article.txt
+
+encoder: .venv  ## multilingual-e5-small, trimmed to Arabic news
+	.venv/bin/pip install -q -c constraints.txt -e '.[e5]'
+	$(PYTHON) prepare_encoder.py e5-small --output encoder
+
+train: .venv encoder  ## The shipped recipe; --resume goes on after a break
+	$(PYTHON) train.py configs/base.toml --encoder encoder --output runs/base
+
+evaluate: .venv  ## Scores on the corpus's test split
+	$(PYTHON) evaluate.py data/corpus/test
+
+.PHONY: help install lint test predict train evaluate
