@@ -73,7 +73,7 @@ def main() -> int:
             **asdict(recipe),
             "training_documents": len(training),
             "development_documents": len(development),
-            "minutes": round((time.monotonic() - started) / 60, 1),
+            "minutes_since_last_start": round((time.monotonic() - started) / 60, 1),
             "machine": _machine(),
             "torch": torch.__version__,
         }

@@ -80,8 +80,8 @@ def model_card(
     }
     if base.count("/") == 1 and not base.startswith((".", "/")):
         metadata["base_model"] = base
-    if run.get("datasets"):
-        metadata["datasets"] = list(run["datasets"])
+    if "/" in repo_id:
+        metadata["datasets"] = [f"{repo_id.split('/')[0]}/khabar-corpus"]
     if results:
         metadata["model-index"] = [{"name": repo_id.split("/")[-1], "results": _model_index(results)}]
     text = CARD.format(
@@ -143,5 +143,4 @@ def _model_index(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _training(run: Mapping[str, Any]) -> str:
     if not run:
         return "Nothing is recorded of the run."
-    rows = [f"- {key.replace('_', ' ')}: {value}" for key, value in run.items() if key != "datasets"]
-    return "\n".join(rows)
+    return "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in run.items())

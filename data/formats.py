@@ -26,7 +26,8 @@ from data.schema import ARGUMENTS, FACTUALITY, SCHEMA_VERSION, Document, Mention
 SENTENCE = re.compile(r"S(\d+)\| ?(.*)", re.DOTALL)
 SPAN = re.compile(r"\[(\d+):(\S+) ([^\[\]]+)\]")
 ARC = re.compile(r"(\d+)>(\d+)")
-JSON_FIELDS = ("id", "date", "text", "sentences", "entities", "relations", "model", "schema")
+JSON_FIELDS = ("id", "date", "text", "sentences", "entities", "relations", "schema")
+RESERVED = JSON_FIELDS[2:]
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ def from_markup(markup: str, *, id: str = "") -> Document:
     for number, line in enumerate(markup.split("\n"), 1):
         line = line.removesuffix("\r")
         if line.startswith("#"):
-            key, _, value = line[1:].partition(":")
-            header[key.strip()] = value.strip()
+            key, _, value = (part.strip() for part in line[1:].partition(":"))
+            if key in RESERVED:
+                raise FormatError(f"the header field {key!r} is not free; it is one of ours in JSONL", number)
+            header[key] = value
         elif found := SENTENCE.fullmatch(line):
             if int(found[1]) != len(sentences) + 1:
                 raise FormatError(f"sentence S{found[1]} follows S{len(sentences)}; number them 1, 2, 3 …", number)
@@ -132,8 +135,10 @@ def to_markup(document: Document) -> str:
     Raises:
         FormatError: What the markup cannot hold: square brackets or carriage returns in the text, blank lines,
             sentences that are not lines of the text, scores and names of predictions, header values that are no
-            one-line strings.
+            one-line strings; or a document that violates the schema.
     """
+    for problem in document.validate():
+        raise FormatError(problem)
     document = document.canonical()
     text = document.text
     for char, name in (("[", "square brackets"), ("]", "square brackets"), ("\r", "carriage returns")):
@@ -147,9 +152,13 @@ def to_markup(document: Document) -> str:
     scores = [*(m.score for m in document.mentions), *(r.score for r in document.relations)]
     if any(score is not None for score in scores) or any(m.name for m in document.mentions):
         raise FormatError(f"document {document.id}: markup cannot hold scores and names of predictions; remove them")
-    out = [f"# id: {document.id}", *([f"# date: {document.date}"] if document.date is not None else [])]
-    for key, value in document.fields.items():
-        plain = isinstance(value, str) and not {"\n", "\r"} & {*key, *value} and ":" not in key
+    own = {"id": document.id, **({"date": document.date} if document.date is not None else {})}
+    taken = own.keys() & document.fields.keys()
+    if taken:
+        raise FormatError(f"document {document.id}: field {taken.pop()!r} occurs twice")
+    out = []
+    for key, value in {**own, **document.fields}.items():
+        plain = isinstance(value, str) and not {"\n", "\r"} & {*key, *value} and ":" not in key and key not in RESERVED
         if not plain or (key.strip(), value.strip()) != (key, value):
             raise FormatError(f"document {document.id}: field {key!r} is no plain line of text, which markup needs")
         out.append(f"# {key}: {value}")
@@ -225,8 +234,10 @@ def from_json(record: Mapping[str, Any], *, id: str = "") -> Document:
     text = record.get("text")
     if not isinstance(text, str):
         raise FormatError("the field 'text' is missing or no string")
-    if any("\ud800" <= char <= "\udfff" for char in text):
-        raise FormatError("the field 'text' holds half of a surrogate pair (\\ud800–\\udfff), which is no character")
+    try:
+        json.dumps(dict(record), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FormatError("a field holds half of a surrogate pair (\\ud800–\\udfff), which is no character") from error
     given = record.get("id")
     if given is not None and not isinstance(given, str | int):
         raise FormatError("the field 'id' is neither a string nor a number")
@@ -235,14 +246,16 @@ def from_json(record: Mapping[str, Any], *, id: str = "") -> Document:
         sentences = tuple(Sentence(int(start), int(end)) for start, end in record.get("sentences") or ())
         mentions = tuple(_json_mention(entity, text) for entity in record.get("entities") or ())
         relations = tuple(_json_relation(relation) for relation in record.get("relations") or ())
-    except (TypeError, KeyError, AttributeError) as error:
+    except FormatError as error:
+        raise FormatError(f"document {name}: {error}") from error
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise FormatError(
             f"document {name}: entities, relations or sentences lack a field or have a wrong one: {error}"
         ) from error
     date = record.get("date")
     if date is not None and not isinstance(date, str):
         raise FormatError(f"document {name}: the field 'date' is no string")
-    fields = {k: v for k, v in record.items() if k not in JSON_FIELDS or k == "model"}
+    fields = {k: v for k, v in record.items() if k not in JSON_FIELDS}
     return Document(name, text, sentences, mentions, relations, date, fields).canonical()
 
 
@@ -321,6 +334,8 @@ def _read_file(file: Path, name: str) -> Iterator[tuple[int, Document | Problem]
         yield 0, Problem(str(file), 0, not_utf8(error))
     except FormatError as error:
         yield error.line, Problem(str(file), error.line, str(error))
+    except ValueError as error:  # an integer of thousands of digits
+        yield 0, Problem(str(file), 0, str(error))
 
 
 def parse_line(raw: bytes, *, file: str, line: int, name: str) -> Document | Problem:
@@ -331,7 +346,7 @@ def parse_line(raw: bytes, *, file: str, line: int, name: str) -> Document | Pro
         return Problem(file, line, not_utf8(error))
     except json.JSONDecodeError as error:
         return Problem(file, line, f"broken JSON ({error.msg} at character {error.pos}); each line is one object")
-    except (FormatError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return Problem(file, line, str(error))
 
 

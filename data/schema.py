@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 SCHEMA_VERSION = "1.1"
@@ -99,10 +100,11 @@ class Document:
         Raises:
             KeyError: There is none.
         """
-        for mention in self.mentions:
-            if mention.id == id:
-                return mention
-        raise KeyError(id)
+        return self._by_id[id]
+
+    @cached_property
+    def _by_id(self) -> dict[int, Mention]:
+        return {mention.id: mention for mention in self.mentions}
 
     def surface(self, mention: Mention) -> str:
         """The text of a mention."""
@@ -146,6 +148,8 @@ class Document:
             if mention.id in seen:
                 problems.append(f"{name}: its id occurs twice")
             seen.add(mention.id)
+            if mention.id < 0:
+                problems.append(f"{name}: its id is negative")
             if mention.type not in ENTITY_TYPES:
                 problems.append(f"{name}: unknown type {mention.type!r}; known are {', '.join(ENTITY_TYPES)}")
             if not 0 <= mention.start < mention.end <= len(self.text):

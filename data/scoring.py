@@ -168,7 +168,7 @@ def score(gold: Sequence[Document], predicted: Sequence[Document], *, bootstrap:
     confidence: list[tuple[float, bool]] = []
     values: list[tuple[str, str]] = []
     for right, guess in zip(gold, predicted, strict=True):
-        if len(right.text) != len(guess.text):
+        if right.text != guess.text:
             raise ValueError(f"document {right.id}: gold and prediction have different texts")
         a, b = items(right, guess), items(guess, guess)
         for metric in METRICS:
@@ -180,13 +180,16 @@ def score(gold: Sequence[Document], predicted: Sequence[Document], *, bootstrap:
                     sum(kind == name for kind in a[metric].values()),
                     sum(kind == name for kind in b[metric].values()),
                 )
-        truth: dict[Key, str] = {rel_plus_key(right, r): r.factuality for r in right.relations}
+        truth: dict[Key, list[str]] = {}
+        for relation in right.relations:
+            truth.setdefault(rel_plus_key(right, relation), []).append(relation.factuality)
         for relation in guess.relations:
             key = rel_plus_key(guess, relation)
             if relation.score is not None:
                 confidence.append((relation.score, key in truth))
             if key in truth:
-                values.append((truth[key], relation.factuality))
+                true = truth[key]  # two values where gold has the relation twice; either is right
+                values.append((relation.factuality if relation.factuality in true else true[0], relation.factuality))
     tags = [(word_tags(g), word_tags(p)) for g, p in zip(gold, predicted, strict=True)]
     tags = [pair for pair in tags if pair[0]]
     error, floor = calibration(confidence, seed=seed)

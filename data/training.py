@@ -178,9 +178,13 @@ class EpochCallback(TrainerCallback):
 class ProgressCallback(TrainerCallback):
     """Logs loss, scores and an estimate of the time left."""
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.start = time.monotonic()
-        self.first = state.global_step
+    def __init__(self) -> None:
+        self.start = 0.0
+        self.first = -1  # the step at which this process began
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.first < 0:
+            self.start, self.first = time.monotonic(), state.global_step
 
     def on_log(
         self,

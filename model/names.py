@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from .text import is_ignorable
 
 LAM_NAMES = frozenset(
     """
-    لبنان لبناني لبنانية لبنانيين لبنانيون ليبيا ليبي ليبية ليبيين ليبيون لندن لاهاي لوكسمبورغ ليتوانيا لاتفيا
-    ليبيريا لاوس لوزان لشبونة ليون ليل لايبزيغ لواء لوائي لجنة لجان لقاء لحج لودر لاجئ لاجئة لاجئين لاجئون
-    لاجئات لوبي لافروف لافرنتييف لودريان لوكاشينكو لولا لوبان لاريجاني لحود ليبرمان لابيد ليفني لقمان لطفي
-    لطيفة لؤي ليلى لينا لمى لارا لويس لوران لوكا لاعب لاعبين لاعبون لغم لوحة لواءي لكنة لصوص ليلة لحظة لكنو
-    لوس لوغانسك لفيف ليمان لاذقية
+    لبنان لبناني لبنانية ليبيا ليبي ليبية لندن لاهاي لوكسمبورغ ليتوانيا لاتفيا ليبيريا لاوس لوزان لشبونة ليون ليل لايبزيغ
+    لحج لودر لافروف لودريان لوكاشينكو لولا لوبان لاريجاني لحود ليبرمان لابيد ليفني لقمان لطفي لطيف لطيفة لؤي ليلى لينا لمى
+    لارا لويس لوران لوكا لوس لوغانسك لاعبي لاجئي لجنتي لوائي
     """.split()
 )
-"""Words whose first lam is their own, so that لل before the rest is the preposition ل, not ل with the article."""
+"""Names and construct forms whose first lam is their own and that take no article."""
+
+LAM_NOUNS = frozenset("لجنة لجان لواء لاجئ لاجئة لاجئات لاعب لقاء لوبي لغم لوحة لصوص لفيف".split())
+"""Nouns whose first lam is their own: alone they have the article behind لل, before another word they are a construct."""
+
+LAM_DEFINITE = re.compile(r"لاذقية|(?:لبناني|ليبي|ليبرالي|لاجئ|لاعب)(?:ين|ون)")
+"""Words whose first lam is their own and that have the article behind لل: لليبراليين is الليبراليين."""
 
 
 def clean_name(text: str, start: int, end: int) -> str:
     """The mention ``text[start:end]`` as a name: للولايات المتحدة gives الولايات المتحدة, لليبيا gives ليبيا.
 
     Marks, tatweel and format characters are dropped, presentation forms folded, and white space becomes one space.
-    Where the span begins at the second lam of لل, the alif of the article that Arabic drops there comes back, unless the
-    word is one of ``LAM_NAMES``.
+    Where the span begins at the second lam of لل, the alif of the article that Arabic drops there comes back; of words whose
+    first lam is their own, what comes back is the whole article or nothing.
     """
     surface = " ".join("".join(_fold(c) for c in text[start:end]).split())
     before = _letter_before(text, start)
-    first = surface.split(" ", 1)[0]
-    if before == "ل" and first.startswith("ل") and len(first) > 2 and first not in LAM_NAMES:
-        return "ا" + surface
-    return surface
+    first, _, rest = surface.partition(" ")
+    if before != "ل" or not first.startswith("ل") or len(first) < 3 or first in LAM_NAMES:
+        return surface
+    if LAM_DEFINITE.fullmatch(first) or (first in LAM_NOUNS and not rest):
+        return "ال" + surface
+    return surface if first in LAM_NOUNS else "ا" + surface
 
 
 def _fold(char: str) -> str:

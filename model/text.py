@@ -131,11 +131,11 @@ def _is_boundary(text: str, line_start: int, mark: int, end: int, line_end: int)
     if marks != ".":
         return True
     before = mark
-    while before > line_start and not text[before - 1].isspace() and text[before - 1] not in OPENERS:
+    while before > max(line_start, mark - 16) and not text[before - 1].isspace() and text[before - 1] not in OPENERS:
         before -= 1
     bare = "".join(c for c in text[before:mark] if not is_ignorable(c))
-    initials = "." in bare and max(map(len, bare.split("."))) <= 2
-    if bare in ABBREVIATIONS or initials or (len(bare) == 1 and bare.isalpha()):
+    initials = "." in bare and all(len(part) <= 2 and part.isalpha() for part in bare.split("."))
+    if bare.removeprefix("و") in ABBREVIATIONS or initials or (len(bare) == 1 and bare.isalpha()):
         return False
     if following > end:
         return True

@@ -16,6 +16,9 @@ from .text import Span, normalise, split_sentences, words
 MAX_PIECES = 32
 """Of a word with more pieces than this only the first and last halves of as many are fed; the word keeps its label."""
 
+MIN_WINDOW = 2 * MAX_PIECES + 2
+"""Two longest words and two special tokens."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -70,7 +73,13 @@ class EncodedText:
 
 
 def encode_text(text: str, tokenizer: PreTrainedTokenizerBase, *, window: int) -> EncodedText:
-    """Cuts ``text`` into windows of at most ``window`` pieces, two of them special tokens."""
+    """Cuts ``text`` into windows of at most ``window`` pieces, two of them special tokens.
+
+    Raises:
+        ValueError: The window is too small for two words.
+    """
+    if window < MIN_WINDOW:
+        raise ValueError(f"a window of {window} pieces is too small; it needs at least {MIN_WINDOW}")
     spans = words(text)
     sentences = split_sentences(text)
     pieces, word_pieces, sentence_words = _pieces(text, spans, sentences, tokenizer)
@@ -170,6 +179,8 @@ def _cut(text: str, spans: list[Span], word_pieces: list[Span], first: int, end:
             comma = next((i for i in range(stop, earliest, -1) if text[spans[i - 1][0]] in "،؛,"), None)
             space = next((i for i in range(stop, earliest, -1) if spans[i - 1][1] < spans[i][0]), None)
             stop = comma or space or stop
+            while stop > first + 1 and word_pieces[stop][0] == word_pieces[stop - 1][1]:
+                stop -= 1  # these two words share a piece
         units.append(Unit(first, stop, start_piece, word_pieces[stop - 1][1] + 1))
         first = stop
     return units

@@ -38,7 +38,7 @@ ODD = "\u064b\u0651\u0670ـ\u200c\u200d\u200e\u200f\u202b\u2067\u2069\ufeff\x00\
 
 def texts(*, max_size: int = 80) -> st.SearchStrategy[str]:
     """Texts of Arabic letters, punctuation and everything odd, and now and then of any character at all."""
-    likely = st.sampled_from(ARABIC + "      \n.؟!،؛:\"«»()[]-3dA" + ODD)
+    likely = st.sampled_from(ARABIC + '      \n.؟!،؛:"«»()[]-3dA' + ODD)
     character = st.one_of(likely, likely, likely, st.characters(exclude_categories=["Cs"]))
     return st.text(character, max_size=max_size)
 
@@ -56,6 +56,7 @@ def prose(count: int, *, sentence: int = 0) -> str:
         word = VOCABULARY[(i * i + 7 * i) % len(VOCABULARY)]
         parts.append(word + "." if sentence and i % sentence == sentence - 1 else word)
     return " ".join(parts)
+
 
 MARKUP = {
     "t1": """# id: t1
@@ -188,9 +189,7 @@ def run_model(
 
 
 @pytest.fixture(scope="session")
-def run_folder(
-    run_model: KhabarModel, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def run_folder(run_model: KhabarModel, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the training of ``run_model`` leaves; do not change it."""
     folder = tmp_path_factory.mktemp("run")
     export(run_model, tokenizer, folder, run={"base_model": "tiny", "seed": OVERFITTED.seed})

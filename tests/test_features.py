@@ -39,9 +39,8 @@ def long_document() -> Document:
     number = 0
     for i in range(12):
         n = number
-        lines.append(
-            f"S{i + 1}| {prose(i % 3 + 1)} [{n + 1}:ARM الكتيبة] نحو [{n + 2}:LOC الوادي] و[{n + 3}:LOC الجبل] [{n + 4}:DATE أمس]."
-        )
+        marked = f"[{n + 1}:ARM الكتيبة] نحو [{n + 2}:LOC الوادي] و[{n + 3}:LOC الجبل] [{n + 4}:DATE أمس]."
+        lines.append(f"S{i + 1}| {prose(i % 3 + 1)} {marked}")
         lines.append(f"ADVANCE {n + 1}>{n + 2} on={n + 4}")
         if i:
             lines.append(f"ATTACK {n + 1}>{n - 3}")
@@ -167,9 +166,7 @@ def test_a_span_is_expressed_exactly_or_not_at_all(
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, 4), (0, 2), (4, 6), (4, 9), (3, 8), (0, 3)])
-def test_a_span_across_the_middle_of_a_word_is_not_expressed(
-    tokenizer: PreTrainedTokenizerFast, start: int, end: int
-) -> None:
+def test_a_span_across_the_middle_of_a_word_is_not_expressed(tokenizer: PreTrainedTokenizerFast, start: int, end: int) -> None:
     encoded = encode_text("حلبي النسر", tokenizer, window=128)
     assert mention_words(encoded, start, end) is None
 
@@ -301,7 +298,13 @@ def test_padding_has_its_own_values(documents: list[Document], tokenizer: PreTra
     rows = [dataset[i] for i in range(len(dataset))]
     batch = collate(rows, pad_token_id=1)
     for i, row in enumerate(rows):
-        for key, value in (("input_ids", 1), ("attention_mask", 0), ("word_unit", -1), ("pair_head", -1), ("tag_labels", IGNORED)):
+        for key, value in (
+            ("input_ids", 1),
+            ("attention_mask", 0),
+            ("word_unit", -1),
+            ("pair_head", -1),
+            ("tag_labels", IGNORED),
+        ):
             length = len(row[key])
             assert batch[key][i, :length].tolist() == row[key]
             assert set(batch[key][i, length:].tolist()) <= {value}

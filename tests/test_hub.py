@@ -217,9 +217,7 @@ def test_the_program_on_the_card_is_sound_python_for_its_repository(own_run: Pat
     assert 'model="someone/khabar-test"' in program
 
 
-def test_recorded_results_stand_in_the_folder_and_in_the_metadata_of_the_card(
-    own_run: Path, documents: list[Document]
-) -> None:
+def test_recorded_results_stand_in_the_folder_and_in_the_metadata_of_the_card(own_run: Path, documents: list[Document]) -> None:
     results = score(documents, documents, bootstrap=20).to_json()
     record_results(own_run, "own test", results)
     record_results(own_run, "other test", results)

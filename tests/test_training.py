@@ -278,9 +278,7 @@ def test_init_fine_tunes_a_trained_folder(
     (own_run / "config.json").write_text(json.dumps(config))
     out = tmp_path / "tuned"
     path = recipe_file(tmp_path, encoder_learning_rate=1e-6, head_learning_rate=1e-6)
-    ran = call(
-        script.main, path, "--init", own_run, "--train", gold_folder, "--dev", "none", "--max-steps", 2, "--output", out
-    )
+    ran = call(script.main, path, "--init", own_run, "--train", gold_folder, "--dev", "none", "--max-steps", 2, "--output", out)
     assert ran.code == 0, ran.err
     before, after = (load_file(folder / "model.safetensors") for folder in (own_run, out))
     assert weights_differ(before, after)

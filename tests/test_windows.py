@@ -42,11 +42,11 @@ def check(encoded: EncodedText, tokenizer: PreTrainedTokenizerFast, window: int)
     assert len(encoded.pair_window) == max(len(encoded.units) - 1, 0)
     for unit, decider in enumerate(encoded.unit_window):
         first, end = encoded.windows[decider]
-        assert 0 <= decider
+        assert decider >= 0
         assert first <= unit < end
     for unit, decider in enumerate(encoded.pair_window):
         first, end = encoded.windows[decider]
-        assert 0 <= decider
+        assert decider >= 0
         assert first <= unit
         assert unit + 1 < end
 
@@ -57,9 +57,7 @@ def test_any_text_is_cut_into_sound_windows(tokenizer: PreTrainedTokenizerFast, 
 
 
 @given(st.integers(1, 60), st.integers(0, 20), st.sampled_from([SMALL, 100, 200]))
-def test_prose_is_cut_into_sound_windows(
-    tokenizer: PreTrainedTokenizerFast, count: int, sentence: int, window: int
-) -> None:
+def test_prose_is_cut_into_sound_windows(tokenizer: PreTrainedTokenizerFast, count: int, sentence: int, window: int) -> None:
     check(encode_text(prose(count, sentence=sentence), tokenizer, window=window), tokenizer, window)
 
 
@@ -114,11 +112,11 @@ def test_a_sentence_longer_than_half_a_window_is_cut_at_commas_or_spaces(tokeniz
 
 
 def test_a_sentence_of_half_a_window_is_left_whole(tokenizer: PreTrainedTokenizerFast) -> None:
-    text = " ".join(["حلب"] * 10) + "."
+    text = " ".join(["حلب"] * 12) + "."
     encoded = encode_text(text, tokenizer, window=128)
-    assert len(encoded.pieces) == 31
-    assert len(encode_text(text, tokenizer, window=2 * 31 + 2).units) == 1
-    assert len(encode_text(text, tokenizer, window=2 * 31 + 1).units) == 2
+    assert len(encoded.pieces) == 37
+    assert len(encode_text(text, tokenizer, window=2 * 37 + 2).units) == 1
+    assert len(encode_text(text, tokenizer, window=2 * 37 + 1).units) == 2
 
 
 @pytest.mark.parametrize("window", [SMALL, 384])
