@@ -26,11 +26,15 @@ LAM_DEFINITE = re.compile(r"لاذقية|(?:لبناني|ليبي|ليبرالي
 def clean_name(text: str, start: int, end: int) -> str:
     """The mention ``text[start:end]`` as a name: للولايات المتحدة gives الولايات المتحدة, لليبيا gives ليبيا.
 
-    Marks, tatweel and format characters are dropped, presentation forms folded, and white space becomes one space.
+    Marks, tatweel and format characters are dropped, presentation forms folded, white space becomes one space, and quotes
+    and brackets that have lost their other half go.
     Where the span begins at the second lam of لل, the alif of the article that Arabic drops there comes back; of words whose
     first lam is their own, what comes back is the whole article or nothing.
     """
     surface = " ".join("".join(_fold(c) for c in text[start:end]).split())
+    for left, right in ("«»", "“”", '""', "()"):
+        if surface.count(left) % 2 if left == right else surface.count(left) != surface.count(right):
+            surface = " ".join(surface.replace(left, "").replace(right, "").split())
     before = _letter_before(text, start)
     first, _, rest = surface.partition(" ")
     if before != "ل" or not first.startswith("ل") or len(first) < 3 or first in LAM_NAMES:

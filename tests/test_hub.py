@@ -106,42 +106,44 @@ def test_a_clean_process_loads_what_was_saved(
     assert {"tag_logits", "proclitic_logits", "word_states", "relation_logits", "factuality_logits"} <= found.keys()
 
 
-def test_a_plain_tagger_loads_in_a_clean_process(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    model = tiny_model(tokenizer, relation_types={}, symmetric=[], arguments={}, no_place=[])
-    model.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in model.state_dict().items()})
-    export(model, tokenizer, tmp_path)
-    assert differences(measure(model, tokenizer), probe(tmp_path)) == []
-    assert "Relations:" not in (tmp_path / "README.md").read_text(encoding="utf-8")
-
-
 PLAIN = """
 import json, sys
 from transformers import AutoModel, pipeline
-folder, text, out = sys.argv[1:]
+folder, text, out, tagger = sys.argv[1:]
 model = AutoModel.from_pretrained(folder, trust_remote_code=True)
 pipe = pipeline("khabar", model=folder, trust_remote_code=True)
 records = [pipe("نص عربي"), pipe(text), *pipe([text, ""])]
 low = pipe(text, min_score=2.0)
+tags = pipeline("khabar", model=tagger, trust_remote_code=True)(text)
 kind = [type(model).__name__, str(next(model.parameters()).dtype), model.training]
 with open(out, "w", encoding="utf-8") as file:
-    json.dump({"records": records, "low": low, "kind": kind, "data": "data" in sys.modules}, file)
+    json.dump({"records": records, "low": low, "tags": tags, "kind": kind, "data": "data" in sys.modules}, file)
 """
 
 
 def test_automodel_and_pipeline_work_anywhere_and_give_the_record_of_predict(
-    run_folder: Path, tmp_path: Path, call: Callable[..., Ran]
+    run_folder: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, call: Callable[..., Ran]
 ) -> None:
+    tagger = tiny_model(tokenizer, relation_types={}, symmetric=[], arguments={}, no_place=[])
+    torch.nn.init.normal_(tagger.tagger.weight, std=1.0)
+    export(tagger, tokenizer, tmp_path / "tagger")
     text = from_markup(MARKUP["t1"]).text + " وقال مصدر: «لا تعليق».\u200f"
     (tmp_path / "t.txt").write_bytes(text.encode())
     out = tmp_path / "records.json"
-    done = clean_process(PLAIN, tmp_path / "elsewhere", run_folder, text, out)
+    done = clean_process(PLAIN, tmp_path / "elsewhere", run_folder, text, out, tmp_path / "tagger")
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(out.read_text(encoding="utf-8"))
     assert result["kind"] == ["KhabarModel", "torch.float32", False]
     assert not result["data"]
     ran = call(predict.main, tmp_path / "t.txt", "--model", run_folder)
-    predicted = json.loads(ran.out)
-    expected = {key: value for key, value in predicted.items() if key not in ("id", "model")}
+    plain = call(predict.main, tmp_path / "t.txt", "--model", tmp_path / "tagger")
+    expected, tags = (
+        {key: value for key, value in json.loads(found.out).items() if key not in ("id", "model")} for found in (ran, plain)
+    )
+    assert result["tags"] == tags
+    assert tags["entities"]
+    assert tags["relations"] == []
+    assert "Relations:" not in (tmp_path / "tagger/README.md").read_text(encoding="utf-8")
     short, single, listed, empty = result["records"]
     assert single == listed == expected
     assert list(single) == list(expected)
