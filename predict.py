@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -76,7 +75,7 @@ def main() -> int:
         for document in found:
             print(summary(document) if sys.stdout.isatty() else _line(document))
     else:
-        part = options.output.with_name(f".{options.output.name}.{os.getpid()}.part")
+        part = options.output.with_name(f".{options.output.name}.part")
         try:
             with open(part, "w", encoding="utf-8", newline="\n") as file:
                 for document in found:

@@ -38,6 +38,8 @@ def main() -> int:
     logger.setLevel(logging.INFO)
     try:
         validate_repo_id(options.repo_id)
+        if "/" not in options.repo_id:
+            raise ValueError(f"{options.repo_id}: needs an owner, as in me/{options.repo_id}")
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "stage"
             names = stage(options.model, folder, repo_id=options.repo_id)

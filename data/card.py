@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -78,7 +79,7 @@ def model_card(
         "pipeline_tag": "token-classification",
         "tags": ["relation-extraction", "named-entity-recognition", "event-extraction", "arabic", "news", "conflict"],
     }
-    if base.count("/") == 1 and not base.startswith((".", "/")):
+    if base.count("/") == 1 and not base.startswith((".", "/")) and not Path(base).exists():
         metadata["base_model"] = base
     if "/" in repo_id:
         metadata["datasets"] = [f"{repo_id.split('/')[0]}/khabar-corpus"]

@@ -43,7 +43,7 @@ ARABIC_LETTERS = frozenset("ءآأؤإئابةتثجحخدذرزسشصضطظعغ
 NAMES = {"q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value",
          "ao": "attention.output.dense", "aln": "attention.output.LayerNorm", "fi": "intermediate.dense",
          "fo": "output.dense", "oln": "output.LayerNorm"}  # fmt: skip
-PROBE = "أعلن إبراهيم آل سعود أمس أن إيران رأت المسؤولين في سوريا ومأرب"
+PROBE = "أعلن إبراهيم آل سعود أمس أن إيران رأت المسؤولين في سوريا ومأرب قائد مستشفى مدينة"
 
 
 def _unpack(file: BinaryIO, layout: str) -> tuple[Any, ...]:
@@ -58,8 +58,15 @@ def read_e5(path: str | os.PathLike[str]) -> tuple[BertConfig, dict[str, torch.T
         (piece, score) in id order.
 
     Raises:
-        ValueError: The file is not of this format.
+        ValueError: The file is not of this format, or cut off.
     """
+    try:
+        return _read_e5(path)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: the weights file is cut off or damaged ({error})") from error
+
+
+def _read_e5(path: str | os.PathLike[str]) -> tuple[BertConfig, dict[str, torch.Tensor], list[tuple[str, float]]]:
     with open(path, "rb") as file:
         if file.read(4) != b"E5S1":
             raise ValueError(f"{path}: not an e5-small weights file (its first bytes are not 'E5S1')")
@@ -86,7 +93,10 @@ def read_e5(path: str | os.PathLike[str]) -> tuple[BertConfig, dict[str, torch.T
         absolute = max(offset + length for _, _, _, offset, length in directory) > size - base
         for name, _, elements, offset, length in directory:
             file.seek(offset if absolute else base + offset)
-            raw[name] = _tensor(file.read(length), elements, block)
+            data = file.read(length)
+            if len(data) < length:
+                raise ValueError(f"{path}: the weights file is cut off in tensor {name}")
+            raw[name] = _tensor(data, elements, block)
     config = BertConfig(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
         intermediate_size=intermediate, max_position_embeddings=positions, type_vocab_size=types,
@@ -247,6 +257,20 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, source: str) -> PreTrain
     return tokenizer
 
 
+def check_source(source: str) -> None:
+    """Refuses what is neither a model folder nor a hub id, before anything asks the hub for it.
+
+    Raises:
+        FileNotFoundError: No such folder, or one without config.json.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{source}: no model folder, it lacks config.json")
+    elif source.count("/") != 1 or source.startswith((".", "/")) or folder.parent.is_dir():
+        raise FileNotFoundError(f"{source}: no such folder, and no hub id (owner/name)")
+
+
 def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a hub id or a local folder, in float32, with its tokenizer checked.
 
@@ -254,5 +278,6 @@ def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
         OSError: No such model, or no network to fetch it.
         ValueError: The tokenizer cannot be used.
     """
+    check_source(source)
     tokenizer = check_tokenizer(AutoTokenizer.from_pretrained(source, use_fast=True), source)
     return AutoModel.from_pretrained(source, dtype=torch.float32), tokenizer

@@ -125,8 +125,9 @@ def measure(model: Any, tokenizer: Any) -> dict[str, torch.Tensor]:
 CLEAN = """
 import sys
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, pipeline
 folder, out = sys.argv[1:]
+pipeline("khabar", model=folder, trust_remote_code=True)("أعلنت القوات سيطرتها على المدينة.")
 model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
 save_file(measure(model, AutoTokenizer.from_pretrained(folder)), out)
 """

@@ -197,7 +197,9 @@ def score(gold: Sequence[Document], predicted: Sequence[Document], *, bootstrap:
         documents=len(gold),
         per_document=per_document,
         per_type={metric: dict(types) for metric, types in per_type.items()},
-        word_f1=float(f1_score([t for t, _ in tags], [p for _, p in tags], mode="strict", scheme=IOB2)) if tags else 0.0,
+        word_f1=float(f1_score([t for t, _ in tags], [p for _, p in tags], mode="strict", scheme=IOB2, zero_division=0))
+        if tags
+        else 0.0,
         factuality_accuracy=float(np.mean([t == p for t, p in values])) if values else 0.0,
         factuality_macro=_factuality_macro(values),
         found=len(values),

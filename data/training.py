@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from torch.utils.data import Sampler
 from transformers import (
     AutoTokenizer,
@@ -26,7 +27,7 @@ from transformers import (
 
 from data.calibration import fit
 from data.dataset import LengthSampler, collator, schema_config, training_dataset
-from data.encoder import check_tokenizer, load_encoder
+from data.encoder import check_source, check_tokenizer, load_encoder
 from data.prediction import predict
 from data.schema import Document
 from data.scoring import ENTITIES, REL_PLUS, score
@@ -47,7 +48,7 @@ class Recipe:
         encoder_learning_rate, head_learning_rate: Peaks; both warm up linearly and then fall linearly to zero.
         warmup: Share of the steps that warm up.
         weight_decay: Of AdamW.
-        patience: Stop after this many evaluations without a better development Rel+.
+        patience: Stop after this many evaluations without a better development Rel+ (a plain tagger: entity F1).
         evaluate_from: First epoch (counted from 1) after which the development set is scored.
         seed: Of everything.
         layers: Keep this many of the encoder's lowest layers; 0 keeps all.
@@ -85,6 +86,10 @@ class Recipe:
         if unknown:
             known = ", ".join(f.name for f in fields(cls))
             raise ValueError(f"{path}: unknown setting {', '.join(sorted(unknown))}; known are {known}")
+        for name, value in values.items():
+            kind = type(getattr(cls(), name))
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise ValueError(f"{path}: {name} = {value!r} must be of type {kind.__name__}")
         return cls(**values)
 
 
@@ -111,8 +116,17 @@ def new_model(source: str, recipe: Recipe) -> tuple[KhabarModel, PreTrainedToken
 
 
 def trained_model(source: str) -> tuple[KhabarModel, PreTrainedTokenizerBase]:
-    """A trained model, from a folder or a hub id, in float32."""
-    model = KhabarModel.from_pretrained(source, dtype=torch.float32)
+    """A trained model, from a folder or a hub id, in float32.
+
+    Raises:
+        OSError: No such folder, and no such model on the hub or no network.
+        ValueError: A damaged file.
+    """
+    check_source(source)
+    try:
+        model = KhabarModel.from_pretrained(source, dtype=torch.float32)
+    except SafetensorError as error:
+        raise ValueError(f"{source}: model.safetensors is damaged ({error}); fetch or copy the folder again") from error
     return model, check_tokenizer(AutoTokenizer.from_pretrained(source), source)
 
 
@@ -256,7 +270,7 @@ def train(
         save_steps=max(stop_after or max_steps, 1),
         save_total_limit=2,
         load_best_model_at_end=evaluated,
-        metric_for_best_model="eval_rel_plus" if evaluated else None,
+        metric_for_best_model=("eval_entities" if model.pairs is None else "eval_rel_plus") if evaluated else None,
         greater_is_better=True if evaluated else None,
         logging_steps=20,
         seed=recipe.seed,

@@ -20,6 +20,9 @@ from .modeling_khabar import PROCLITIC_COUNTS, KhabarModel
 from .names import clean_name
 from .windows import EncodedText, encode_text
 
+RELATIONS = 1024
+"""Relations whose arguments are looked for at a time; bounds memory."""
+
 
 @dataclass(frozen=True)
 class FoundRelation:
@@ -236,34 +239,34 @@ class Annotator:
             chosen = []
             for j, row in enumerate(rows):
                 chosen += self._choose(j, paired[row], logits[j].cpu(), mentions[windows[row][0]], candidates)
-            if not chosen:
-                continue
-            at = torch.tensor([[j, pair, kind] for j, pair, kind, _ in chosen], device=self.model.device)
-            window, pair, kind = at.unbind(1)
-            values = factuality[window, pair, kind].argmax(-1).tolist()
-            fillers = pairs.arguments_of(
-                pair_states[window, pair], mention_states, unit, batch["mention_first"], batch["mention_type"],
-                window, batch["pair_head"][window, pair], batch["pair_tail"][window, pair], kind,
-            )  # fmt: skip
-            best = fillers.argmax(-1).tolist()
-            arguments = [{name: m - 1 for name, m in zip(self.config.arguments, row, strict=True) if m > 0} for row in best]
-            for (j, place, number, logit), value, filled in zip(chosen, values, arguments, strict=True):
-                row = rows[j]
-                index = paired[row]["mention_index"]
-                name = self.config.relations[number]
-                score = float(calibrated(torch.tensor(logit), self.config))
-                yield (
-                    windows[row][0],
-                    FoundRelation(
-                        name,
-                        index[paired[row]["pair_head"][place]],
-                        index[paired[row]["pair_tail"][place]],
-                        self.config.factuality[value],
-                        {k: index[v] for k, v in filled.items() if not (k == "at" and name in self.config.no_place)},
-                        score,
-                        logit,
-                    ),
-                )
+            for first in range(0, len(chosen), RELATIONS):
+                some = chosen[first : first + RELATIONS]
+                at = torch.tensor([[j, pair, kind] for j, pair, kind, _ in some], device=self.model.device)
+                window, pair, kind = at.unbind(1)
+                values = factuality[window, pair, kind].argmax(-1).tolist()
+                fillers = pairs.arguments_of(
+                    pair_states[window, pair], mention_states, unit, batch["mention_first"], batch["mention_type"],
+                    window, batch["pair_head"][window, pair], batch["pair_tail"][window, pair], kind,
+                )  # fmt: skip
+                best = fillers.argmax(-1).tolist()
+                arguments = [{name: m - 1 for name, m in zip(self.config.arguments, row, strict=True) if m > 0} for row in best]
+                for (j, place, number, logit), value, filled in zip(some, values, arguments, strict=True):
+                    row = rows[j]
+                    index = paired[row]["mention_index"]
+                    name = self.config.relations[number]
+                    score = float(calibrated(torch.tensor(logit), self.config))
+                    yield (
+                        windows[row][0],
+                        FoundRelation(
+                            name,
+                            index[paired[row]["pair_head"][place]],
+                            index[paired[row]["pair_tail"][place]],
+                            self.config.factuality[value],
+                            {k: index[v] for k, v in filled.items() if not (k == "at" and name in self.config.no_place)},
+                            score,
+                            logit,
+                        ),
+                    )
 
     def _choose(
         self, j: int, paired: dict[str, Any], logits: torch.Tensor, mentions: list[WordMention], candidates: bool

@@ -25,6 +25,7 @@ from model.configuration_khabar import KhabarConfig
 from model.modeling_khabar import KhabarModel
 
 ARABIC = "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىي"
+torch.set_num_threads(1)  # the models are too small for more
 ROOT = Path(__file__).resolve().parent.parent
 
 settings.register_profile(
