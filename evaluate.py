@@ -21,6 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 from data.dataset import unreachable_gold
 from data.formats import Problem, read_documents
 from data.hub import record_results
@@ -46,6 +48,7 @@ def main() -> int:
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamplings of the documents (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
     options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     gold: list[Document] = []
     failed = False

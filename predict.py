@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import transformers
 from tqdm import tqdm
 
 from data.formats import Problem, to_json
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=8, help="windows in a batch (default: %(default)s)")
     parser.add_argument("--min-score", type=float, default=0.0, help="leave out relations that score less (0 to 1)")
     options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if options.output is not None and options.output.exists() and not options.overwrite:
         logger.error("%s exists; name another --output, or replace it with --overwrite", options.output)

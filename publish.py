@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import transformers
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--revision", default="main", help="branch to upload to, made if missing (default: %(default)s)")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logger.setLevel(logging.INFO)
     try:

@@ -88,11 +88,8 @@ def _read_e5(path: str | os.PathLike[str]) -> tuple[BertConfig, dict[str, torch.
             name = file.read(length).decode("ascii")
             directory.append((name, *_unpack(file, "BIQQ")))
         raw = {}
-        base = file.tell()
-        size = os.path.getsize(path)
-        absolute = max(offset + length for _, _, _, offset, length in directory) > size - base
         for name, _, elements, offset, length in directory:
-            file.seek(offset if absolute else base + offset)
+            file.seek(offset)
             data = file.read(length)
             if len(data) < length:
                 raise ValueError(f"{path}: the weights file is cut off in tensor {name}")

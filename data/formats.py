@@ -231,9 +231,6 @@ def from_json(record: Mapping[str, Any], *, id: str = "") -> Document:
     """
     if not isinstance(record, Mapping):
         raise FormatError('not a JSON object; each line is one document {"text": …}')
-    text = record.get("text")
-    if not isinstance(text, str):
-        raise FormatError("the field 'text' is missing or no string")
     try:
         json.dumps(dict(record), ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
@@ -242,6 +239,9 @@ def from_json(record: Mapping[str, Any], *, id: str = "") -> Document:
     if given is not None and not isinstance(given, str | int):
         raise FormatError("the field 'id' is neither a string nor a number")
     name = str(given) if given not in (None, "") else id
+    text = record.get("text")
+    if not isinstance(text, str):
+        raise FormatError(f"document {name}: the field 'text' is missing or no string")
     try:
         sentences = tuple(Sentence(int(start), int(end)) for start, end in record.get("sentences") or ())
         mentions = tuple(_json_mention(entity, text) for entity in record.get("entities") or ())
