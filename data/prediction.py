@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from data.dataset import encode_gold
-from data.schema import Document, Mention, Relation, Sentence
+from data.formats import from_json
+from data.schema import Document
 from model.configuration_khabar import KhabarConfig
-from model.decoding import Annotation, Annotator
-from model.features import mention_span
-from model.names import clean_name
+from model.decoding import Annotation, Annotator, to_record
 
 CHUNK = 64
 """Windows that are encoded before their pairs are classified; bounds memory."""
@@ -18,18 +17,8 @@ CHUNK = 64
 
 def to_document(annotation: Annotation, document: Document, config: KhabarConfig) -> Document:
     """``document`` with its annotation replaced by the predicted one."""
-    encoded = annotation.encoded
-    mentions = []
-    for i, mention in enumerate(annotation.mentions, 1):
-        start, end = mention_span(encoded, mention)
-        name = clean_name(encoded.text, start, end)
-        mentions.append(Mention(i, config.entity_types[mention.type], start, end, name, round(mention.score, 4)))
-    relations = tuple(
-        Relation(r.type, r.head + 1, r.tail + 1, r.factuality, {k: v + 1 for k, v in r.arguments.items()}, round(r.score, 4))
-        for r in annotation.relations
-    )
-    sentences = tuple(Sentence(start, end) for start, end in encoded.sentences)
-    return replace(document, sentences=sentences, mentions=tuple(mentions), relations=relations).canonical()
+    found = from_json(to_record(annotation, config), id=document.id)
+    return replace(document, sentences=found.sentences, mentions=found.mentions, relations=found.relations)
 
 
 def predict(annotator: Annotator, documents: Iterable[Document], *, gold_mentions: bool = False) -> Iterator[Document]:
