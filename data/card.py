@@ -48,8 +48,8 @@ with boundaries and entity type (Taillé et al. 2020); gold that the tagger miss
 ## Data and licences
 
 Trained on documents that were written and annotated for this project by a language model under written guidelines (see
-`data/corpus` and `data/GUIDELINES.md` of the project, CC BY 4.0). The events in them are fictional. Code and weights:
-Apache-2.0. The encoder intfloat/multilingual-e5-small is MIT.
+`data/corpus` and `data/GUIDELINES.md` of the project, CC BY 4.0). Their events are fictional, some on the outline of
+real ones. Code and weights: Apache-2.0. The encoder intfloat/multilingual-e5-small is MIT.
 
 ## Limits
 
