@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import logging
 import platform
+import random
 import sys
 import time
 from dataclasses import asdict
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="a recipe, such as configs/base.toml")
     parser.add_argument("--output", type=Path, required=True, help="run folder")
     parser.add_argument("--train", default="data/corpus/train", help="training documents (default: %(default)s)")
+    parser.add_argument("--documents", type=int, help="train on so many of them, drawn by the seed (for learning curves)")
     parser.add_argument("--dev", default="data/corpus/dev", help="development documents, or none (default: %(default)s)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", default="encoder", help="encoder folder or hub id (default: %(default)s)")
@@ -57,6 +59,11 @@ def main() -> int:
         if options.seed is not None:
             recipe = Recipe(**{**asdict(recipe), "seed": options.seed})
         training, development = (_documents(path) if path != "none" else [] for path in (options.train, options.dev))
+        if options.documents is not None:
+            if not 0 < options.documents <= len(training):
+                raise ValueError(f"--documents {options.documents}: {options.train} holds {len(training)}")
+            # A prefix of one order, so that the larger sets hold the smaller ones.
+            training = random.Random(recipe.seed).sample(training, len(training))[: options.documents]
         model, tokenizer = trained_model(options.init) if options.init else new_model(options.encoder, recipe)
         started = time.monotonic()
         train(

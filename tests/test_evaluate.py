@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 from transformers import PreTrainedTokenizerFast
 
 import evaluate
-from data.formats import from_markup, write_jsonl
+from data.formats import from_markup, write_documents
 from data.hub import export
 from data.schema import Document
 from data.scoring import ARGUMENT, CROSS, ENTITIES, FACTUAL, REL, REL_PLUS
@@ -145,7 +145,7 @@ def test_record_puts_the_scores_into_the_model_folder_and_its_card(
 def test_jsonl_and_a_folder_of_markup_score_the_same(
     gold_folder: Path, run_folder: Path, tmp_path: Path, documents: list[Document], call: Callable[..., Ran]
 ) -> None:
-    write_jsonl(documents, tmp_path / "gold.jsonl")
+    write_documents(documents, tmp_path / "gold.jsonl")
     folder = call(evaluate.main, gold_folder, "--model", run_folder, "--bootstrap", 20)
     lines = call(evaluate.main, tmp_path / "gold.jsonl", "--model", run_folder, "--bootstrap", 20)
     assert folder.code == lines.code == 0

@@ -21,7 +21,7 @@ from data.formats import (
     read_documents,
     to_json,
     to_markup,
-    write_jsonl,
+    write_documents,
 )
 from data.schema import (
     ARGUMENTS,
@@ -121,7 +121,7 @@ def test_documents_survive_json_and_markup_after_it(document: Document) -> None:
 def test_documents_survive_a_file(tmp_path_factory: pytest.TempPathFactory, documents: list[Document]) -> None:
     documents = [replace(document, id=f"{i}-{document.id}") for i, document in enumerate(documents)]
     path = tmp_path_factory.mktemp("files") / "a.jsonl"
-    write_jsonl(documents, path)
+    write_documents(documents, path)
     assert list(read_documents(path)) == documents
 
 
@@ -393,7 +393,7 @@ def test_from_json_says_which_document_is_malformed(record: dict[str, Any]) -> N
 def test_what_was_read_can_be_written(tmp_path: Path, raw: bytes) -> None:
     found = parse_line(raw, file="a.jsonl", line=1, name="a")
     if isinstance(found, Document):
-        write_jsonl([found], tmp_path / "b.jsonl")
+        write_documents([found], tmp_path / "b.jsonl")
         assert list(read_documents(tmp_path / "b.jsonl")) == [found]
 
 
