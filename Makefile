@@ -32,4 +32,16 @@ train: .venv encoder  ## The shipped recipe; --resume goes on after a break
 evaluate: .venv  ## Scores on the corpus's test split
 	$(PYTHON) evaluate.py data/corpus/test
 
-.PHONY: help install lint test predict train evaluate
+corpus: .venv  ## Checks and statistics of the corpus
+	$(PYTHON) -m data.consistency data/corpus
+	$(PYTHON) -m data.statistics
+
+CURVE := 150 400 $(words $(wildcard data/corpus/train/*.txt))
+curve: .venv encoder  ## The learning curve of data/README.md: hours on a CPU
+	for n in $(CURVE); do \
+	  $(PYTHON) train.py configs/curve.toml --documents $$n --output runs/curve-$$n && \
+	  $(PYTHON) evaluate.py data/corpus/test --model runs/curve-$$n --record "corpus test" || exit 1; \
+	done
+	$(PYTHON) -m data.learning_curve $(CURVE:%=runs/curve-%)
+
+.PHONY: help install lint test predict train evaluate corpus curve

@@ -25,6 +25,7 @@ from conftest import ROOT, Ran
 from huggingface_hub import constants
 
 import publish
+from data.corpus_hub import stage_corpus
 from data.hub import stage
 
 TOKEN = "hf_secret_test"
@@ -210,6 +211,19 @@ def test_push_uploads_the_staged_files_byte_for_byte_to_a_private_repository_and
     assert not [path for path in own_run.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
+def test_push_uploads_the_corpus_as_a_dataset(hub: Hub, tmp_path: Path) -> None:
+    repo = "someone/khabar-corpus"
+    done = published(hub, tmp_path, repo, "--dataset", "--push")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert hub.unknown == []
+    stage_corpus(tmp_path / "stage", repo_id=repo)
+    assert hub.committed == {path.name: path.read_bytes() for path in (tmp_path / "stage").iterdir()}
+    (created,) = hub.bodies("POST", "/api/repos/create")
+    assert created["type"] == "dataset"
+    assert len(hub.bodies("POST", f"/api/datasets/{repo}/commit/main")) == 1
+    assert f"uploaded: {hub.endpoint}" in done.stderr
+
+
 @pytest.fixture
 def hub_here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A running hub that the client in this process talks to."""
@@ -223,7 +237,7 @@ def test_without_private_and_revision_the_repository_is_public_and_main_is_used(
     hub_here: Hub, run_folder: Path, tmp_path: Path
 ) -> None:
     files = expected_files(run_folder, tmp_path / "stage", "someone/khabar-test")
-    publish._upload(tmp_path / "stage", "someone/khabar-test", revision="main", private=False)
+    publish._upload(tmp_path / "stage", "someone/khabar-test", kind="model", revision="main", private=False)
     (created,) = hub_here.bodies("POST", "/api/repos/create")
     assert not created.get("private")
     assert created.get("visibility", "public") == "public"

@@ -17,7 +17,6 @@ from itertools import pairwise
 from data.formats.limits import lines
 from data.formats.problems import FormatError
 from data.schema import Document, Mention, Sentence
-from model.text import words
 
 HOLDS: frozenset[str] = frozenset()
 DOCSTART = "-DOCSTART-"
@@ -86,6 +85,8 @@ def to_conll(document: Document) -> str:
 
 
 def _tokens(document: Document, sentence: Sentence) -> Iterator[tuple[int, int, str]]:
+    from model.text import words  # here, since importing model takes torch's seconds, and only this format needs it
+
     inside = [m for m in document.mentions if sentence.start <= m.start and m.end <= sentence.end]
     cuts = {offset for m in inside for offset in (m.start, m.end)}
     for start, end in words(document.text[sentence.start : sentence.end]):
