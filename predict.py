@@ -5,7 +5,7 @@
     cat article.txt | python predict.py --output found.jsonl
 
 INPUT is text files, folders of .txt and .jsonl files, JSONL with a field text (and id, date; other fields are kept), or
-standard input where none is named. OUTPUT is JSONL, one document a line (see data/formats.py); it is written beside its
+standard input where none is named. OUTPUT is JSONL, one document a line (see data/formats); it is written beside its
 place and moved there when complete, so that a run that was killed leaves nothing half done. Without --output the result
 goes to standard output: a summary on a terminal, JSONL elsewhere. A document that cannot be read is named on standard
 error, the others are done, and the exit code is 1.

@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import transformers
+from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
@@ -65,7 +66,15 @@ def main() -> int:
                 return 0
             kind = "dataset" if options.dataset else "model"
             _upload(folder, options.repo_id, kind=kind, revision=options.revision, private=options.private)
-    except (OSError, ValueError, RuntimeError, HFValidationError, LocalTokenNotFoundError, HfHubHTTPError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        DatasetsError,
+        HFValidationError,
+        LocalTokenNotFoundError,
+        HfHubHTTPError,
+    ) as error:
         logger.error("%s", error)
         return 1
     return 0

@@ -5,8 +5,9 @@
     accelerate launch --num_processes 2 train.py configs/base.toml --output runs/base
 
 A new model needs an encoder: a folder that prepare_encoder.py wrote, or a hub id. --init starts from a trained model
-instead, with its labels. Documents are folders of markup or JSONL files (data/formats.py). The development documents
-choose the best epoch and set thresholds and temperatures; without them (--dev none) the last weights are kept.
+instead, with its labels. Documents are files or folders in any format of data/formats; training stops at one that is not
+sound. The development documents choose the best epoch and set thresholds and temperatures; without them (--dev none) the
+last weights are kept.
 
 OUTPUT becomes a complete hub-ready folder: weights, config, tokenizer, code and card, ready for predict.py --model,
 evaluate.py --model and publish.py --model. OUTPUT/checkpoints holds the Trainer's checkpoints; a run that was cut off
@@ -29,9 +30,8 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from data.formats import Problem, read_documents
+from data.formats import sound_documents
 from data.hub import export
-from data.schema import Document
 from data.training import Recipe, new_model, train, trained_model
 
 logger = logging.getLogger("train")
@@ -58,7 +58,7 @@ def main() -> int:
         recipe = Recipe.read(options.config)
         if options.seed is not None:
             recipe = Recipe(**{**asdict(recipe), "seed": options.seed})
-        training, development = (_documents(path) if path != "none" else [] for path in (options.train, options.dev))
+        training, development = (sound_documents(path) if path != "none" else [] for path in (options.train, options.dev))
         if options.documents is not None:
             if not 0 < options.documents <= len(training):
                 raise ValueError(f"--documents {options.documents}: {options.train} holds {len(training)}")
@@ -93,15 +93,6 @@ def _machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _documents(path: str) -> list[Document]:
-    documents = []
-    for document in read_documents(path):
-        if isinstance(document, Problem):
-            raise ValueError(f"{document}\ntraining stops at data that is not sound; mend it or leave it out")
-        documents.append(document)
-    return documents
 
 
 if __name__ == "__main__":

@@ -12,31 +12,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.formats import Problem, read_documents
+from data.formats import sound_documents
 from data.schema import Document
 from data.scoring import METRICS, Scores, score, type_table
 
 
 def agreement(first: Sequence[Document], second: Sequence[Document]) -> Scores:
-    """Scores the second annotation against the first, for the documents (by id) that both hold.
+    """Scores the second annotation against the first.
 
     Raises:
-        ValueError: They have no document in common, or one of them has different texts.
+        ValueError: They do not hold the same documents (by id), or one has different texts.
     """
     other = {document.id: document for document in second}
-    both = [document for document in first if document.id in other]
-    if not both:
-        raise ValueError("the two have no document id in common")
-    return score(both, [other[document.id] for document in both])
-
-
-def _documents(path: Path) -> list[Document]:
-    documents = []
-    for document in read_documents(path):
-        if isinstance(document, Problem):
-            raise ValueError(str(document))
-        documents.append(document)
-    return documents
+    alone = {document.id for document in first} ^ set(other)
+    if alone:
+        raise ValueError(f"only one of the two has {', '.join(sorted(alone)[:10])}")
+    return score(first, [other[document.id] for document in first])
 
 
 def agreement_table(columns: Mapping[str, Scores]) -> str:
@@ -58,7 +49,7 @@ def agreement_table(columns: Mapping[str, Scores]) -> str:
 
 def main(first: str, second: str) -> int:
     """Prints the agreement of two folders or files of documents."""
-    scores = agreement(_documents(Path(first)), _documents(Path(second)))
+    scores = agreement(sound_documents(first), sound_documents(second))
     print(agreement_table({Path(first).name: scores}), type_table(scores), sep="\n\n")
     return 0
 

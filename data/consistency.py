@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from data.formats import Problem, read_documents
@@ -43,7 +42,7 @@ CUES = {
     "THREATEN": "هدد توعد",
     "WITHDRAW": "انسحب غادر نزح",
 }
-"""Verbs that nearly always say a relation of their type."""
+"""Verbs that nearly always say a relation of their type, looked for in their regular forms only."""
 
 UNIT = re.compile(
     r"(?:ال)?(?:كتيبة|كتائب|لواء|ألوية|سرية|سرايا|فرقة|فوج|حركة|جبهة|جيش|ميليشيا|فصيل|تجمع|حزب|جماعة|عصابة|قوة|مجلس|غرفة)\s"
@@ -90,14 +89,6 @@ def near_documents(documents: Sequence[Document]) -> Iterator[Finding]:
     for i, j, value in zip(close.row, close.col, close.data, strict=True):
         if i < j and value > NEAR:
             yield Finding("near", f"{documents[i].id} {documents[j].id}", (f"{value:.2f}",))
-
-
-def nearest(documents: Sequence[Document]) -> float:
-    """The greatest similarity of two documents."""
-    table = TfidfVectorizer(analyzer=str.split, sublinear_tf=True).fit_transform([fold(d.text) for d in documents])
-    close = (table @ table.T).toarray()
-    np.fill_diagonal(close, 0)
-    return float(close.max())
 
 
 def types(documents: Sequence[Document]) -> Iterator[Finding]:
@@ -190,6 +181,9 @@ def main(path: str) -> int:
             failed = True
         else:
             documents.append(document)
+    if not documents:
+        print(f"{path}: no sound documents in it")
+        return 1
     new, stale = unreviewed(findings(documents), read_reviewed(Path(path) / REVIEWED))
     for finding in new:
         print(finding)

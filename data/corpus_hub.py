@@ -11,7 +11,7 @@ import datasets
 from datasets import DatasetInfo, Features, List, Value
 from huggingface_hub import DatasetCardData
 
-from data.formats import Problem, read_documents, write_documents
+from data.formats import sound_documents, write_documents
 from data.formats.jsonl import to_json
 from data.schema import ARGUMENTS, Document
 
@@ -80,15 +80,7 @@ def read_splits(corpus: Path) -> dict[str, list[Document]]:
     Raises:
         ValueError: A document that is not sound.
     """
-    splits = {}
-    for folder, split in SPLITS.items():
-        documents = []
-        for document in read_documents(corpus / folder):
-            if isinstance(document, Problem):
-                raise ValueError(str(document))
-            documents.append(document)
-        splits[split] = documents
-    return splits
+    return {split: sound_documents(corpus / folder) for folder, split in SPLITS.items()}
 
 
 def stage_corpus(target: Path, *, repo_id: str, source: Path = DATA) -> list[str]:
@@ -97,7 +89,7 @@ def stage_corpus(target: Path, *, repo_id: str, source: Path = DATA) -> list[str
     Args:
         target: A new or empty folder.
         repo_id: owner/name on the hub.
-        source: Folder with ``corpus/``, ``README.md`` and ``GUIDELINES.md``.
+        source: Folder with ``corpus/`` (and its LICENSE), ``README.md``, ``GUIDELINES.md`` and ``learning_curve.svg``.
 
     Returns:
         The files' names.
@@ -108,8 +100,7 @@ def stage_corpus(target: Path, *, repo_id: str, source: Path = DATA) -> list[str
     target.mkdir(parents=True, exist_ok=True)
     splits = read_splits(source / "corpus")
     for split, documents in splits.items():
-        for problem in write_documents(documents, target / f"{split}.jsonl"):
-            raise ValueError(str(problem))
+        write_documents(documents, target / f"{split}.jsonl")
     datasheet = (source / "README.md").read_text(encoding="utf-8")
     (target / "README.md").write_text(card(splits, repo_id=repo_id, datasheet=datasheet), encoding="utf-8")
     for name in ("GUIDELINES.md", "learning_curve.svg"):

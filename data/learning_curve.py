@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def draw(points: Sequence[Point], output: Path) -> None:
     figure, panels = plt.subplots(1, len(METRICS), figsize=(9, 3.6), layout="constrained")
     sizes = [point.documents for point in points]
     for panel, metric in zip(panels, METRICS, strict=True):
-        for name, style in zip(points[0].results, ("o-", "s--", "^:"), strict=False):
+        for name, style in zip(points[0].results, cycle(("o-", "s--", "^:")), strict=False):
             found = [point.results[name][metric] for point in points]
             values = [result["f1"] for result in found]
             below = [value - result["interval"][0] for value, result in zip(values, found, strict=True)]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.consistency import fold
-from data.formats import Problem, read_documents
+from data.formats import Problem, read_documents, sound_documents
 from data.schema import Document
 
 RUN = 10
@@ -59,7 +59,11 @@ def runs(text: str, run: int) -> Iterator[tuple[str, ...]]:
 
 
 def read_sources(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Names and texts of all documents under some paths."""
+    """Names and texts of all documents under some paths.
+
+    Raises:
+        ValueError: One that cannot be read.
+    """
     for path in map(Path, paths):
         for file in sorted(path.rglob("*.jsonl.xz")) if path.is_dir() else [path]:
             if file.name.endswith(".jsonl.xz"):
@@ -68,20 +72,18 @@ def read_sources(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
                         record = json.loads(line)
                         yield f"{file.name}:{record.get('id')}", f"{record.get('title') or ''}\n{record['text']}"
         if path.is_dir() or not path.name.endswith(".jsonl.xz"):
-            for document in read_documents(path):
-                if isinstance(document, Document):
-                    yield document.id, document.text
+            for document in read_documents(path, validate=False):
+                if isinstance(document, Problem):
+                    raise ValueError(str(document))
+                yield document.id, document.text
 
 
 def main(path: str, sources: Sequence[str]) -> int:
     """Prints every run in common; the exit status is 1 if there is one."""
-    documents = []
-    for document in read_documents(path):
-        if isinstance(document, Problem):
-            print(document)
-            return 1
-        documents.append(document)
+    documents = sound_documents(path)
     count = 0
+    if not documents or not sources:
+        raise ValueError("nothing to compare: name a folder of documents and the sources")
     for overlap in overlaps(documents, read_sources(sources)):
         print(f"{overlap.document}\t{overlap.source}\t{overlap.words}")
         count += 1

@@ -48,7 +48,7 @@ class Statistics:
             "words a sentence": self.words / max(self.sentences, 1),
             "sentences without a relation": self.silent / max(self.sentences, 1),
             "relations across sentences": self.across / relations,
-            "relations not asserted": 1 - self.factuality[FACTUALITY[0]] / relations,
+            "relations not asserted": (self.relations.total() - self.factuality[FACTUALITY[0]]) / relations,
         }
 
 
@@ -131,20 +131,23 @@ def label_table(columns: Mapping[str, Statistics]) -> str:
 def main(paths: Sequence[str]) -> int:
     """Prints the three tables for folders or files of documents, and for all of them together."""
     everything: list[Document] = []
+    problems = 0
     columns: dict[str, Statistics] = {}
     for path in paths:
         documents = []
         for document in read_documents(path):
             if isinstance(document, Problem):
                 print(document, file=sys.stderr)
+                problems += 1
             else:
                 documents.append(document)
-        columns[path.rstrip("/").split("/")[-1]] = statistics(documents)
+        name = path.rstrip("/").split("/")[-1]
+        columns[path if name in columns else name] = statistics(documents)
         everything += documents
     if len(columns) != 1:
         columns["all"] = statistics(everything)
     print(size_table(columns), manner_table(columns), label_table(columns), sep="\n\n")
-    return 0
+    return int(problems > 0)
 
 
 if __name__ == "__main__":

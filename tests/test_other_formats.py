@@ -14,7 +14,7 @@ import pytest
 from data.formats import FORMATS, FormatError, Problem, from_markup, read_documents, to_json, write_documents
 from data.formats.__main__ import main
 from data.formats.brat import from_brat, to_brat
-from data.formats.conll import from_conll, to_conll
+from data.formats.conll import from_conll, split_documents, to_conll
 from data.formats.doccano import from_doccano, to_doccano
 from data.formats.label_studio import from_task, to_task
 from data.schema import Document, Mention, Sentence
@@ -75,12 +75,13 @@ def test_brat_holds_spans_relations_factuality_and_arguments() -> None:
         ("T1\tLOC 0 2;3 4\tعدن", "not understood"),
         ("E1\tATTACK:T1 Arg:T2", "not understood"),
         ("#1\tAnnotatorNotes R7\t~planned", "not there"),
+        ("R1\tATTACK Arg1:T5 Arg2:T5\t\nR1\tKILL Arg1:T5 Arg2:T5\t", "occurs twice"),
     ],
 )
 def test_brat_lines_that_cannot_be_read_are_named(line: str, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught:
         from_brat("حلب", "T5\tLOC 0 3\tحلب\n" + line)
-    assert caught.value.line == 2
+    assert caught.value.line == 2 + line.count("\n")
 
 
 def test_a_note_of_an_annotator_that_is_no_argument_is_an_error_with_its_line() -> None:
@@ -124,6 +125,8 @@ def test_label_studio_regions_of_its_own_and_reversed_arrows_are_read() -> None:
     [
         [],
         {"data": {"image": "a.png"}},
+        {"data": {"text": "حلب"}, "annotations": [12]},
+        {"data": {"text": "حلب"}, "annotations": [{"result": []}, {"result": []}]},
         {"data": {"text": "حلب"}, "annotations": [{"result": [{"type": "choices", "value": {}}]}]},
         {"data": {"text": "حلب"}, "annotations": [{"result": [{"id": "a", "type": "labels", "value": {"start": 0}}]}]},
         {"data": {"text": "حلب"}, "annotations": [{"result": [{"type": "relation", "from_id": "a", "to_id": "b"}]}]},
@@ -173,15 +176,16 @@ def test_conll_holds_entities_and_cuts_tokens_at_them() -> None:
     assert ["ب", "-X-", "-X-", "O"] in rows
     assert ["صواريخ", "-X-", "-X-", "B-WPN"] in rows
     assert ["الوادي", "-X-", "-X-", "I-LOC"] in rows
-    ((line, back),) = from_conll(columns, id="x")
-    assert (line, back.id) == (1, "x:1")
+    ((line, lines),) = split_documents(columns)
+    back = from_conll(lines, id="x")
+    assert line == 1
     assert [(m.type, back.surface(m)) for m in back.mentions] == [(m.type, WHOLE.surface(m)) for m in WHOLE.mentions]
     assert len(back.sentences) == 2
 
 
 def test_conll_reads_other_columns_and_tag_schemes() -> None:
     columns = "قال\tO\nماهر\tI-PER\nالسعد\tI-PER\n\nفي O\nحلب S-LOC\nعدن S-LOC\nدير B-LOC\nالزور E-LOC\nهنا I-LOC\n"
-    ((_, document),) = from_conll(columns, id="f")
+    document = from_conll(columns.split("\n"), id="f")
     assert document.text == "قال ماهر السعد\nفي حلب عدن دير الزور هنا"
     assert [(m.type, document.surface(m)) for m in document.mentions] == [
         ("PER", "ماهر السعد"), ("LOC", "حلب"), ("LOC", "عدن"), ("LOC", "دير الزور"), ("LOC", "هنا"),
@@ -190,14 +194,14 @@ def test_conll_reads_other_columns_and_tag_schemes() -> None:
 
 
 def test_conll_iob1_starts_a_mention_beside_another_with_b() -> None:
-    ((_, document),) = from_conll("حلب I-LOC\nعدن B-LOC\nتعز I-PER\n")
+    document = from_conll(["حلب I-LOC", "عدن B-LOC", "تعز I-PER"])
     assert [(m.type, document.surface(m)) for m in document.mentions] == [("LOC", "حلب"), ("LOC", "عدن"), ("PER", "تعز")]
 
 
 @pytest.mark.parametrize(("columns", "line"), [("حلب LOC\n", 1), ("حلب O\n\nعدن\n", 3), ("حلب B-\n", 1)])
 def test_conll_lines_that_cannot_be_read_are_named(columns: str, line: int) -> None:
     with pytest.raises(FormatError) as caught:
-        list(from_conll(columns))
+        from_conll(columns.split("\n"))
     assert caught.value.line == line
 
 
@@ -208,21 +212,24 @@ def test_conll_lines_that_cannot_be_read_are_named(columns: str, line: int) -> N
 def test_every_format_survives_its_files_with_what_it_can_hold(name: str, tmp_path: Path) -> None:
     form = FORMATS[name]
     target = tmp_path / ("folder" if form.folder else f"file{form.suffix}")
-    problems = write_documents([WHOLE], target, format=name, lossy=True)
+    left_out, losses = write_documents([WHOLE], target, format=name, lossy=True)
+    assert left_out == []
     (back,) = read_documents(target, format=name)
     assert isinstance(back, Document)
-    assert bool(problems) == (back != WHOLE)
+    assert bool(losses) == (back != WHOLE)
     if name != "conll":
         assert (back.text, back.mentions, back.sentences) == (WHOLE.text, WHOLE.mentions, WHOLE.sentences)
         assert [replace(r, arguments={}) for r in back.relations] == [replace(r, arguments={}) for r in WHOLE.relations]
     again = tmp_path / ("again" if form.folder else f"again{form.suffix}")
-    assert (write_documents([back], again, format=name) == []) == (name != "conll")
+    left_out, losses = write_documents([back], again, format=name)
+    assert losses == []
+    assert (left_out == []) == (name != "conll")
 
 
 @pytest.mark.parametrize("name", ["brat", "label-studio", "doccano", "conll"])
 def test_what_a_format_cannot_hold_is_said_and_nothing_is_written_without_leave(name: str, tmp_path: Path) -> None:
     target = tmp_path / "out"
-    (problem,) = write_documents([WHOLE], target, format=name)
+    (problem,), _ = write_documents([WHOLE], target, format=name)
     assert problem.id == "a1"
     lost = {"brat": "2 header fields", "label-studio": "3 arguments", "doccano": "3 arguments", "conll": "5 relations"}
     assert lost[name] in str(problem)
@@ -232,7 +239,7 @@ def test_what_a_format_cannot_hold_is_said_and_nothing_is_written_without_leave(
 
 def test_sentences_that_are_no_lines_are_a_loss_where_a_format_takes_lines_for_sentences(tmp_path: Path) -> None:
     document = Document("a", "قال. ذهب.", (Sentence(0, 4), Sentence(5, 9)))
-    (problem,) = write_documents([document], tmp_path / "out", format="brat")
+    (problem,), _ = write_documents([document], tmp_path / "out", format="brat")
     assert "2 sentence boundaries" in str(problem)
 
 
@@ -290,10 +297,63 @@ def test_paths_that_say_nothing_are_clear_errors(
     assert arguments[-1] in said
 
 
-def test_an_id_that_is_a_path_upwards_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"\.\./b"):
-        write_documents([replace(WHOLE, id="../b")], tmp_path / "out", format="markup")
-    assert not (tmp_path / "b.txt").exists()
+@pytest.mark.parametrize("id", ["../b", "/b", "", "a\0b", "ب" * 200, "a1.txt", "a1//"])
+def test_an_id_that_is_no_file_of_its_own_leaves_its_document_out_and_no_other(id: str, tmp_path: Path) -> None:
+    other = replace(WHOLE, id="c")
+    left_out, _ = write_documents([WHOLE, replace(WHOLE, id=id), other], tmp_path / "out", format="markup")
+    assert [problem.id for problem in left_out] == [id]
+    assert "another id" in str(left_out[0]) or "give it another" in str(left_out[0])
+    assert sorted(path.name for path in tmp_path.rglob("*.txt")) == ["a1.txt", "c.txt"]
+
+
+def test_documents_without_sentences_take_their_lines_where_a_format_needs_them(tmp_path: Path) -> None:
+    plain = from_doccano({"id": 1, "text": "قصف حلب\nأمس", "label": [[4, 7, "LOC"]]})
+    broken = from_doccano({"id": 2, "text": "قصف حلب\nأمس", "label": [[4, 11, "LOC"]]})
+    for name in ("markup", "brat", "conll"):
+        left_out, _ = write_documents([plain, broken], tmp_path / name, format=name, lossy=True)
+        assert [problem.id for problem in left_out] == ["2"]
+        assert "does not lie within one sentence" in str(left_out[0])
+        (back,) = read_documents(tmp_path / name, format=name)
+        assert isinstance(back, Document)
+        assert [back.surface(m) for m in back.mentions] == ["حلب"]
+
+
+def test_a_bad_conll_document_leaves_the_others(tmp_path: Path) -> None:
+    rows = "-DOCSTART- -X- O\n\nحلب B-LOC\n\n-DOCSTART- -X- O\n\nعدن\n\n-DOCSTART- -X- O\n\nتعز B-LOC\n"
+    (tmp_path / "a.conll").write_text(rows, encoding="utf-8")
+    found = list(read_documents(tmp_path / "a.conll"))
+    assert [d.id for d in found if isinstance(d, Document)] == ["a.conll:1", "a.conll:9"]
+    (problem,) = [p for p in found if isinstance(p, Problem)]
+    assert (problem.line, problem.id) == (7, "a.conll:5")
+
+
+def test_files_that_stand_beside_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out.xml").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"out\.xml"):
+        write_documents([WHOLE], tmp_path / "out.json", lossy=True)
+    assert (tmp_path / "out.xml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("name", "field"), [("doccano", "Comments"), ("doccano", "document_id"), ("label-studio", "id")])
+def test_header_fields_that_a_tool_needs_are_not_lost_silently(name: str, field: str, tmp_path: Path) -> None:
+    document = replace(WHOLE, fields={field: "x"})
+    (problem,), _ = write_documents([document], tmp_path / "out", format=name, lossy=True)
+    assert repr(field) in str(problem)
+
+
+def test_doccanos_plain_labels_are_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "قصف حلب", "label": [[4, 7, "LOC"]]}\n', encoding="utf-8")
+    (problem,) = read_documents(tmp_path / "a.jsonl")
+    assert "--from doccano" in str(problem)
+    (document,) = read_documents(tmp_path / "a.jsonl", format="doccano")
+    assert isinstance(document, Document)
+    assert [m.type for m in document.mentions] == ["LOC"]
+
+
+def test_the_text_of_a_brat_document_may_be_named(tmp_path: Path) -> None:
+    write_documents([WHOLE], tmp_path / "brat", format="brat", lossy=True)
+    (document,) = read_documents(tmp_path / "brat" / "a1.txt")
+    assert document == without(WHOLE, "header")
 
 
 def test_broken_json_and_missing_texts_are_problems_of_their_files(tmp_path: Path) -> None:

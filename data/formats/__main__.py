@@ -5,7 +5,8 @@
     python -m data.formats convert predictions.jsonl brat-folder --to brat --lossy
 
 Formats: markup (a folder of .txt), jsonl (ours), brat (a folder of .txt and .ann), label-studio (.json), doccano (.jsonl),
-conll (.conll). A path's suffix says which, unless --from or --to does. Problems go to standard error, each with file, line
+conll (.conll). A path's suffix says which, unless --from or --to does. doccano's
+files must be named as such, since .jsonl is ours. Problems go to standard error, each with file, line where there is one,
 and id; what has one is left out, the rest goes on, and the exit status is 1.
 """
 
@@ -59,9 +60,10 @@ def main() -> int:
                 pass
             logger.info("%d sound documents, %d problems", count, problems)
         else:
-            for problem in write_documents(sound(), options.target, format=options.target_format, lossy=options.lossy):
-                problems += not options.lossy
+            left_out, losses = write_documents(sound(), options.target, format=options.target_format, lossy=options.lossy)
+            for problem in (*left_out, *losses):
                 logger.error("%s", problem)
+            problems += len(left_out)
     except (OSError, ValueError, FormatError) as error:
         logger.error("%s", error)
         return 1

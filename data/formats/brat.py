@@ -6,6 +6,7 @@
 
 Factuality and arguments stand in a note on their relation, where brat keeps and shows them: brat has attributes only for
 spans and events, and its relations have just two arguments. Sentences are the lines of the text, as brat displays them.
+Other notes are not read.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def from_brat(text: str, standoff: str, *, id: str = "") -> Document:
             if surface != span[5]:
                 raise FormatError(f"T{span[1]}: {span[5]!r} is not the text at {span[3]}–{span[4]}: {surface!r}", number)
             mentions.append(mention)
-        elif arc := RELATION.fullmatch(line):
+        elif (arc := RELATION.fullmatch(line)) and arc[1] in relations:
+            raise FormatError(f"R{arc[1]} occurs twice", number)
+        elif arc:
             relations[arc[1]] = Relation(arc[2], int(arc[3]), int(arc[4]))
         elif found := NOTE.fullmatch(line):
             notes.append((number, found[1], found[2]))
@@ -60,6 +63,8 @@ def _read_note(relation: Relation, note: str, number: int) -> Relation:
     arguments = dict(relation.arguments)
     for part in note.split():
         key, _, value = part.partition("=")
+        if key in arguments or (part.startswith("~") and factuality not in (FACTUALITY[0], part[1:])):
+            raise FormatError(f"{part!r} contradicts another note on the same relation", number)
         if part.startswith("~"):
             factuality = part[1:]
         elif key in ARGUMENTS and re.fullmatch(r"T\d+", value):
@@ -101,4 +106,4 @@ def read_brat(file: Path, name: str) -> Document:
     if not beside.is_file():
         raise FormatError(f"there is no {beside.name} beside it")
     # Bytes, not text mode: brat counts every character of the text, carriage returns too.
-    return from_brat(beside.read_bytes().decode(), file.read_bytes().decode(), id=name.removesuffix(".ann"))
+    return from_brat(beside.read_bytes().decode(), file.read_bytes().decode("utf-8-sig"), id=name.removesuffix(".ann"))

@@ -11,7 +11,7 @@ Only entities fit. Tokens are words and punctuation, cut where a mention begins 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from data.formats.limits import lines
@@ -22,24 +22,31 @@ HOLDS: frozenset[str] = frozenset()
 DOCSTART = "-DOCSTART-"
 
 
-def from_conll(columns: str, *, id: str = "") -> Iterator[tuple[int, Document]]:
-    """Documents of a file, each with the line on which it begins and ``id:line`` as its id.
+def split_documents(columns: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines of each document of a file, with the number of the first. Documents begin at -DOCSTART-."""
+    first, rows = 1, list[str]()
+    for number, line in enumerate(columns.split("\n"), 1):
+        if line.startswith(DOCSTART):
+            if any(row.strip() and not row.startswith(DOCSTART) for row in rows):
+                yield first, rows
+            first, rows = number, []
+        rows.append(line)
+    if any(row.strip() and not row.startswith(DOCSTART) for row in rows):
+        yield first, rows
 
-    The first column is the token, the last its tag in IOB2, IOB1 or IOBES. Documents begin at -DOCSTART-; a file without
-    it is one document.
+
+def from_conll(rows: Iterable[str], *, id: str = "") -> Document:
+    """Reads the lines of one document: the token in the first column, in the last its tag in IOB2, IOB1 or IOBES.
 
     Raises:
-        FormatError: A line with one column, or a tag that is none of these, with its number.
+        FormatError: A line with one column, or a tag that is none of these, with its number in the document.
     """
-    first = 1
     sentences: list[list[tuple[str, str]]] = [[]]
-    for number, line in enumerate(columns.split("\n"), 1):
+    for number, line in enumerate(rows, 1):
         fields = line.split()
         if fields and fields[0] == DOCSTART:
-            if any(sentences):
-                yield first, _document(sentences, f"{id}:{first}")
-            first, sentences = number, [[]]
-        elif not fields:
+            continue
+        if not fields:
             sentences.append([])
         elif len(fields) == 1:
             raise FormatError(f"one column, {fields[0][:30]!r}; each line is a token and its tag", number)
@@ -47,8 +54,7 @@ def from_conll(columns: str, *, id: str = "") -> Iterator[tuple[int, Document]]:
             raise FormatError(f"tag {fields[-1][:30]!r}; tags are O, B-TYPE and I-TYPE", number)
         else:
             sentences[-1].append((fields[0], fields[-1]))
-    if any(sentences):
-        yield first, _document(sentences, f"{id}:{first}")
+    return _document(sentences, id)
 
 
 def _document(sentences: list[list[tuple[str, str]]], id: str) -> Document:
@@ -103,5 +109,4 @@ def _tokens(document: Document, sentence: Sentence) -> Iterator[tuple[int, int, 
 
 def spacing_lost(document: Document) -> bool:
     """Whether the text would come back with other white space, and so with other offsets."""
-    back = [d.text for _, d in from_conll(to_conll(document))]
-    return back != [document.text]
+    return from_conll(to_conll(document).split("\n")).text != document.text

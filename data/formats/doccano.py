@@ -52,6 +52,9 @@ def from_doccano(record: Mapping[str, Any], *, id: str = "") -> Document:
 
 def to_doccano(document: Document) -> dict[str, Any]:
     """One line, for import into a doccano project with relations."""
+    taken = set(OWN) & set(document.fields)
+    if taken:
+        raise FormatError(f"the header field {min(taken)!r} means something else in doccano; rename it")
     record = to_json(document)
     units = {point: unit for unit, point in _points(document.text).items()}
     entities = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,27 +19,30 @@ from data.formats.problems import FormatError, Problem, not_utf8
 from data.schema import Document
 
 Read = Callable[[Path, str], Iterator[tuple[int, Document | Problem]]]
-Write = Callable[[Sequence[Document], Path], None]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format: how a file is read and a path written, and what it can hold.
+    """One format: how a file is read and a document rendered, and what it can hold.
 
     Attributes:
         read: Documents of one file with their lines; its second argument is the file's name, for ids.
-        write: Writes documents to a file, or to a folder if ``folder``.
+        render: The parts of one document, by suffix: files of its own in a folder, or one part of a common file.
         suffix: Of the files that are read.
         holds: Those of ``limits.PARTS`` that it can hold.
         folder: Whether each document has files of its own.
+        beside: Files that stand with the documents: in the folder, or named like the common file with this suffix.
+        frame: Begin, separator and end of a common file.
         lost: What it loses of a document beside parts.
     """
 
     read: Read
-    write: Write
+    render: Callable[[Document], dict[str, str]]
     suffix: str
     holds: frozenset[str] = frozenset(PARTS)
     folder: bool = False
+    beside: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    frame: tuple[str, str, str] = ("", "", "")
     lost: Callable[[Document], Counter[str]] = lambda _: Counter()
 
 
@@ -78,42 +81,18 @@ def _read_tasks(file: Path, name: str) -> Iterator[tuple[int, Document | Problem
 
 
 def _read_columns(file: Path, name: str) -> Iterator[tuple[int, Document | Problem]]:
-    yield from conll.from_conll(file.read_bytes().decode("utf-8-sig"), id=name)
+    for line, rows in conll.split_documents(file.read_bytes().decode("utf-8-sig")):
+        try:
+            yield line, conll.from_conll(rows, id=f"{name}:{line}")
+        except FormatError as error:
+            yield line, Problem(str(file), line + error.line - 1, str(error), f"{name}:{line}")
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
-def _write_each(documents: Sequence[Document], folder: Path, *, suffix: str, render: Callable[[Document], str]) -> None:
-    for document in documents:
-        place = PurePosixPath(document.id.removesuffix(".txt"))
-        if not document.id or place.is_absolute() or ".." in place.parts:
-            raise FormatError(f"document {document.id!r}: its id cannot be the name of a file; give it another")
-        file = folder / f"{place}{suffix}"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(render(document).encode())
-
-
-def _write_brat(documents: Sequence[Document], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "annotation.conf").write_text(brat.annotation_conf(), encoding="utf-8")
-    _write_each(documents, folder, suffix=".txt", render=lambda document: document.text)
-    _write_each(documents, folder, suffix=".ann", render=brat.to_brat)
-
-
-def _write_lines(documents: Sequence[Document], file: Path, *, render: Callable[[Document], dict[str, Any]]) -> None:
-    lines = (json.dumps(render(document), ensure_ascii=False) + "\n" for document in documents)
-    file.write_bytes("".join(lines).encode())
-
-
-def _write_tasks(documents: Sequence[Document], file: Path) -> None:
-    tasks = [label_studio.to_task(document) for document in documents]
-    file.write_bytes((json.dumps(tasks, ensure_ascii=False, indent=1) + "\n").encode())
-    file.with_suffix(".xml").write_text(label_studio.label_config(), encoding="utf-8")
-
-
-def _write_columns(documents: Sequence[Document], file: Path) -> None:
-    file.write_bytes("".join(conll.to_conll(document) for document in documents).encode())
+def _line(record: dict[str, Any]) -> dict[str, str]:
+    return {"": json.dumps(record, ensure_ascii=False) + "\n"}
 
 
 def _lost_columns(document: Document) -> Counter[str]:
@@ -122,17 +101,25 @@ def _lost_columns(document: Document) -> Counter[str]:
 
 FORMATS: dict[str, Format] = {
     "markup": Format(
-        _read_markup, partial(_write_each, suffix=".txt", render=to_markup), ".txt",
+        _read_markup, lambda document: {".txt": to_markup(document)}, ".txt",
         frozenset({"relations", "factuality values", "arguments", "header fields"}), folder=True,
     ),
-    "jsonl": Format(_read_lines, partial(_write_lines, render=to_json), ".jsonl"),
-    "brat": Format(_read_brat, _write_brat, ".ann", brat.HOLDS, folder=True),
-    "label-studio": Format(_read_tasks, _write_tasks, ".json", label_studio.HOLDS),
+    "jsonl": Format(_read_lines, lambda document: _line(to_json(document)), ".jsonl"),
+    "brat": Format(
+        _read_brat, lambda document: {".txt": document.text, ".ann": brat.to_brat(document)}, ".ann", brat.HOLDS,
+        folder=True, beside={"annotation.conf": brat.annotation_conf},
+    ),
+    "label-studio": Format(
+        _read_tasks, lambda document: {"": json.dumps(label_studio.to_task(document), ensure_ascii=False, indent=1)}, ".json",
+        label_studio.HOLDS, beside={".xml": label_studio.label_config}, frame=("[\n", ",\n", "\n]\n"),
+    ),
     "doccano": Format(
-        partial(_read_lines, parse=doccano.from_doccano), partial(_write_lines, render=doccano.to_doccano), ".jsonl",
+        partial(_read_lines, parse=doccano.from_doccano), lambda document: _line(doccano.to_doccano(document)), ".jsonl",
         doccano.HOLDS,
     ),
-    "conll": Format(_read_columns, _write_columns, ".conll", conll.HOLDS, lost=_lost_columns),
+    "conll": Format(
+        _read_columns, lambda document: {"": conll.to_conll(document)}, ".conll", conll.HOLDS, lost=_lost_columns
+    ),
 }  # fmt: skip
 """Format by name. ``.jsonl`` is ours unless doccano is named."""
 
@@ -184,6 +171,8 @@ def _files(root: Path, format: str | None) -> Iterator[tuple[Path, Read]]:
         yield from ((file, chosen.read) for file in files)
         return
     known = {form.suffix: form.read for form in reversed(FORMATS.values())}
+    if root.suffix == ".txt" and root.with_suffix(".ann").is_file():
+        root = root.with_suffix(".ann")
     files = sorted(p for p in root.rglob("*") if p.suffix in known and p.is_file()) if root.is_dir() else [root]
     for file in files:
         if file.suffix not in known:
@@ -203,14 +192,29 @@ def _read_file(file: Path, name: str, read: Read) -> Iterator[tuple[int, Documen
         yield 0, Problem(str(file), 0, str(error))
 
 
+def sound_documents(path: str | os.PathLike[str]) -> list[Document]:
+    """All documents of a file or folder.
+
+    Raises:
+        ValueError: At the first one that cannot be used.
+        FileNotFoundError: There is no such path.
+    """
+    documents = []
+    for document in read_documents(path):
+        if isinstance(document, Problem):
+            raise ValueError(str(document))
+        documents.append(document)
+    return documents
+
+
 def write_documents(
     documents: Iterable[Document], path: str | os.PathLike[str], *, format: str | None = None, lossy: bool = False
-) -> list[Problem]:
-    """Writes documents in a format, a file (or, for markup and brat, a folder) that must not exist yet.
+) -> tuple[list[Problem], list[Problem]]:
+    """Writes documents in a format: a file or, for markup and brat, a folder, which must not exist yet.
 
     Returns:
-        A problem for each document that is left out: it violates the format, or the format cannot hold all of it. With
-        ``lossy`` what the format can hold is written, and the problem says what was lost.
+        Problems of documents that were left out: the format cannot hold all of one (unless ``lossy``) or anything of it.
+        With ``lossy`` also what was lost of documents that were written.
 
     Raises:
         FileExistsError: There is something at ``path`` already.
@@ -219,30 +223,55 @@ def write_documents(
     path = Path(path)
     name = format or format_of(path)
     form = FORMATS[name]
+    beside = {path / key if form.folder else path.with_suffix(key): content for key, content in form.beside.items()}
     if path.exists() and (not path.is_dir() or not form.folder or any(path.iterdir())):
         raise FileExistsError(f"{path}: exists already; name a new file or folder")
-    kept = []
-    problems = []
-    for document in documents:
+    for file in beside:
+        if file.exists():
+            raise FileExistsError(f"{file}: exists already, and goes with {path}; name another file")
+    rendered: dict[str, dict[str, str]] = {}
+    left_out: list[Problem] = []
+    losses: list[Problem] = []
+    for number, document in enumerate(documents):
         reduced, lost = reduce(document, form.holds)
         lost += form.lost(reduced)
+        try:
+            for problem in reduced.validate():
+                raise FormatError(problem)
+            if lost and not lossy:
+                raise FormatError(f"{name} cannot hold {describe(lost)} of it; --lossy writes the rest")
+            place = _place(document.id) if form.folder else str(number)
+            if place in rendered:
+                raise FormatError(f"its file {place} is another document's already; give it another id")
+            rendered[place] = form.render(reduced)
+        except FormatError as error:
+            left_out.append(Problem(str(path), 0, str(error).removeprefix(f"document {document.id}: "), document.id))
+            continue
         if lost:
-            message = f"{name} cannot hold {describe(lost)} of it"
-            if not lossy:
-                problems.append(Problem(str(path), 0, f"{message}; --lossy writes the rest", document.id))
-                continue
-            problems.append(Problem(str(path), 0, f"{message}; the rest was written", document.id))
-        if name == "markup":
-            try:
-                to_markup(reduced)
-            except FormatError as error:
-                problems.append(Problem(str(path), 0, str(error).removeprefix(f"document {document.id}: "), document.id))
-                continue
-        kept.append(reduced)
-    if kept:
+            losses.append(
+                Problem(str(path), 0, f"{name} cannot hold {describe(lost)} of it; the rest was written", document.id)
+            )
+    if rendered or not left_out:
         path.parent.mkdir(parents=True, exist_ok=True)
-        form.write(kept, path)
-    return problems
+        contents = {file: content() for file, content in beside.items()}
+        if form.folder:
+            contents |= {path / f"{place}{key}": text for place, parts in rendered.items() for key, text in parts.items()}
+        else:
+            begin, separator, end = form.frame
+            contents[path] = begin + separator.join(parts[""] for parts in rendered.values()) + end
+        for file, text in contents.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text.encode())
+    return left_out, losses
+
+
+def _place(id: str) -> str:
+    """The path of a document's files in a folder, without suffix."""
+    place = PurePosixPath(id.removesuffix(".txt"))
+    sound = bool(id.strip("/.")) and not place.is_absolute() and ".." not in place.parts and id.isprintable()
+    if not sound or any(len(part.encode()) > 200 for part in place.parts):
+        raise FormatError("its id cannot be the name of a file; give it another")
+    return str(place)
 
 
 def format_of(path: Path) -> str:

@@ -67,6 +67,9 @@ def from_json(record: Mapping[str, Any], *, id: str = "") -> Document:
     text = record.get("text")
     if not isinstance(text, str):
         raise FormatError(f"document {name}: the field 'text' is missing or no string")
+    labels = record.get("label")
+    if "entities" not in record and isinstance(labels, list) and any(isinstance(x, list) and len(x) == 3 for x in labels):
+        raise FormatError(f"document {name}: its field 'label' holds doccano's spans; convert it with --from doccano")
     try:
         sentences = tuple(Sentence(int(start), int(end)) for start, end in record.get("sentences") or ())
         mentions = tuple(_json_mention(entity, text) for entity in record.get("entities") or ())

@@ -15,21 +15,25 @@ from data.formats.problems import FormatError
 from data.schema import ENTITY_TYPES, FACTUALITY, RELATION_TYPES, Document
 
 HOLDS = frozenset({"relations", "factuality values", "scores", "header fields", "sentence boundaries"})
+OWN = ("id", "document_id")
 
 
 def from_task(task: Mapping[str, Any], *, id: str = "") -> Document:
-    """Reads one task: its first annotation that was not cancelled or, without one, its first prediction.
+    """Reads one task: its annotation that was not cancelled or, in a task without annotations, its first prediction.
 
     Raises:
-        FormatError: There is no text, or a result has another form than Label Studio's.
+        FormatError: There is no text, there are several annotations, or a result has another form than Label Studio's.
     """
     data = task.get("data") if isinstance(task, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(data.get("text"), str):
         raise FormatError('not a Label Studio task with a text; each is {"data": {"text": …}, "annotations": […]}')
-    given = [a for a in task.get("annotations") or () if not a.get("was_cancelled")] or task.get("predictions") or []
     entities: list[dict[str, Any]] = []
     relations: list[dict[str, Any]] = []
     try:
+        given = [a for a in task.get("annotations") or () if not a.get("was_cancelled")]
+        if len(given) > 1:
+            raise FormatError(f"{len(given)} annotations; a document has one, so choose one of them")
+        given = given or (not task.get("annotations") and task.get("predictions")) or []
         results = given[0]["result"] if given else []
         spans = [result for result in results if result["type"] == "labels"]
         own = [str(span["id"]) for span in spans]
@@ -52,8 +56,8 @@ def from_task(task: Mapping[str, Any], *, id: str = "") -> Document:
                 raise FormatError(f"a result of type {result['type']!r}; known are labels and relation")
     except (TypeError, KeyError, IndexError, AttributeError) as error:
         raise FormatError(f"a result lacks a field or names a region that is not there: {error}") from error
-    fields = {key: value for key, value in data.items() if key != "document_id"}
-    name = data.get("document_id") or task.get("id")
+    fields = {key: value for key, value in data.items() if key not in OWN}
+    name = data.get("document_id") or data.get("id") or task.get("id")
     return from_json({**fields, "id": name, "entities": entities, "relations": relations}, id=id)
 
 
@@ -77,11 +81,16 @@ def _relation(result: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str
     ends = [numbers[str(result[key])] for key in ("from_id", "to_id")]
     if result.get("direction") == "left":
         ends.reverse()
+    elif result.get("direction", "right") != "right":
+        raise FormatError(f"relation {result['from_id']}→{result['to_id']} has no one direction; each is from head to tail")
     return {"type": kinds[0], "factuality": values[0], "from_id": ends[0], "to_id": ends[1], "score": result.get("score")}
 
 
 def to_task(document: Document) -> dict[str, Any]:
     """One task, for import into a project with ``label_config``."""
+    taken = set(OWN) & set(document.fields)
+    if taken:
+        raise FormatError(f"the header field {min(taken)!r} means something else in Label Studio; rename it")
     record = to_json(document)
     results: list[dict[str, Any]] = []
     for entity in record.pop("entities"):

@@ -52,8 +52,9 @@ def reduce(document: Document, holds: Set[str]) -> tuple[Document, Counter[str]]
     if "header fields" not in holds:
         lost["header fields"] = len(document.fields) + (document.date is not None)
         document = replace(document, fields={}, date=None)
-    if "sentence boundaries" not in holds and document.sentences and document.sentences != lines(document.text):
-        lost["sentence boundaries"] = len(document.sentences)
+    if "sentence boundaries" not in holds:
+        if document.sentences != lines(document.text):
+            lost["sentence boundaries"] = len(document.sentences)
         document = replace(document, sentences=lines(document.text))
     return document, +lost
 
