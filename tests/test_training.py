@@ -247,8 +247,25 @@ def test_training_stops_at_a_bad_document_and_says_where_it_stands(
     assert "wrong.txt" in ran.err
     assert "[w]" in ran.err
     assert "KING" in ran.err
-    assert "training stops" in ran.err
+    assert "mend it or leave it out" in ran.err
     assert not out.exists()
+
+
+def test_documents_trains_on_a_part_that_larger_parts_hold(
+    tmp_path: Path, gold_folder: Path, encoder_folder: Path, call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    monkeypatch.setattr(script, "train", lambda training, *_, **__: seen.append({d.id for d in training}))
+    data = (recipe_file(tmp_path), "--train", gold_folder, "--dev", "none", "--encoder", encoder_folder, "--stop-after", 1)
+    for count in (2, 4):
+        assert call(script.main, *data, "--output", tmp_path / "o", "--documents", count).code == 0
+    assert [len(ids) for ids in seen] == [2, 4]
+    assert seen[0] < seen[1]
+    for count in (0, 1000):
+        ran = call(script.main, *data, "--output", tmp_path / "o", "--documents", count)
+        assert ran.code == 1
+        assert f"--documents {count}: {gold_folder} holds" in ran.err
+    assert len(seen) == 2
 
 
 def test_a_missing_training_folder_is_named(tmp_path: Path, encoder_folder: Path, call: Callable[..., Ran]) -> None:

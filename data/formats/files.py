@@ -202,7 +202,7 @@ def sound_documents(path: str | os.PathLike[str]) -> list[Document]:
     documents = []
     for document in read_documents(path):
         if isinstance(document, Problem):
-            raise ValueError(str(document))
+            raise ValueError(f"{document}; mend it or leave it out")
         documents.append(document)
     return documents
 
