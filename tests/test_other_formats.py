@@ -254,7 +254,7 @@ def test_convert_guesses_formats_and_reports_bad_input_by_file_line_and_id(
     code, said = command("convert", folder, tmp_path / "out.jsonl")
     assert code == 1
     assert f"{folder / 'b.txt'}:3: " in said
-    assert "[c] relation ATTACK 1>2: ATTACK cannot link LOC to DATE" in said
+    assert f"{folder / 'c.txt'}:3: [c] relation ATTACK 1>2: ATTACK cannot link LOC to DATE" in said
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert records == [to_json(WHOLE)]
     code, said = command("validate", folder)
@@ -348,6 +348,14 @@ def test_doccanos_plain_labels_are_not_taken_for_ours(tmp_path: Path) -> None:
     (document,) = read_documents(tmp_path / "a.jsonl", format="doccano")
     assert isinstance(document, Document)
     assert [m.type for m in document.mentions] == ["LOC"]
+
+
+def test_violations_of_the_schema_have_their_line_in_brat_too(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("حلب أمس", encoding="utf-8")
+    (tmp_path / "a.ann").write_text("T1\tLOC 0 3\tحلب\nT2\tWHEN 4 7\tأمس\nR1\tATTACK Arg1:T1 Arg2:T2\t\n", encoding="utf-8")
+    found = [str(problem) for problem in read_documents(tmp_path)]
+    assert found[0].startswith(f"{tmp_path / 'a.ann'}:2: [a] entity 2: unknown type 'WHEN'")
+    assert found[1].startswith(f"{tmp_path / 'a.ann'}:3: [a] relation ATTACK 1>2: ")
 
 
 def test_the_text_of_a_brat_document_may_be_named(tmp_path: Path) -> None:

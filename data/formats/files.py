@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Format:
         beside: Files that stand with the documents: in the folder, or named like the common file with this suffix.
         frame: Begin, separator and end of a common file.
         lost: What it loses of a document beside parts.
+        line: Of a file with one document, a pattern of the line on which an entity or relation stands.
     """
 
     read: Read
@@ -44,6 +46,7 @@ class Format:
     beside: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     frame: tuple[str, str, str] = ("", "", "")
     lost: Callable[[Document], Counter[str]] = lambda _: Counter()
+    line: Mapping[str, str] = field(default_factory=dict)
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -103,11 +106,13 @@ FORMATS: dict[str, Format] = {
     "markup": Format(
         _read_markup, lambda document: {".txt": to_markup(document)}, ".txt",
         frozenset({"relations", "factuality values", "arguments", "header fields"}), folder=True,
+        line={"entity": r"S.*\[{0}:", "relation": r"{0} {1}>{2}(\s|$)"},
     ),
     "jsonl": Format(_read_lines, lambda document: _line(to_json(document)), ".jsonl"),
     "brat": Format(
         _read_brat, lambda document: {".txt": document.text, ".ann": brat.to_brat(document)}, ".ann", brat.HOLDS,
         folder=True, beside={"annotation.conf": brat.annotation_conf},
+        line={"entity": r"T{0}\t", "relation": r"R\d+\t{0} Arg1:T{1} Arg2:T{2}(\s|$)"},
     ),
     "label-studio": Format(
         _read_tasks, lambda document: {"": json.dumps(label_studio.to_task(document), ensure_ascii=False, indent=1)}, ".json",
@@ -146,9 +151,9 @@ def read_documents(
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
     seen: dict[str, str] = {}
-    for file, read in _files(root, format):
+    for file, form in _files(root, format):
         name = file.relative_to(root).as_posix() if root.is_dir() else file.name
-        for line, document in _read_file(file, name, read):
+        for line, document in _read_file(file, name, form.read):
             if isinstance(document, Problem):
                 yield document
                 continue
@@ -159,18 +164,30 @@ def read_documents(
             seen[document.id] = place
             problems = document.validate() if validate else []
             for problem in problems:
-                yield Problem(str(file), line, problem.removeprefix(f"document {document.id}: "), document.id)
+                problem = problem.removeprefix(f"document {document.id}: ")
+                yield Problem(str(file), line or _line_of(problem, file, form), problem, document.id)
             if not problems:
                 yield document
 
 
-def _files(root: Path, format: str | None) -> Iterator[tuple[Path, Read]]:
+def _line_of(problem: str, file: Path, form: Format) -> int:
+    """The line of a file on which the entity or relation stands that a violation of the schema names; 0: not known."""
+    for kind, name in (("entity", r"entity (\d+)"), ("relation", r"relation (\S+) (\d+)>(\d+)")):
+        found = re.match(name, problem)
+        if found and kind in form.line:
+            pattern = re.compile(form.line[kind].format(*map(re.escape, found.groups())))
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
+            return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 0)
+    return 0
+
+
+def _files(root: Path, format: str | None) -> Iterator[tuple[Path, Format]]:
     if format is not None:
         chosen = FORMATS[format]
         files = sorted(p for p in root.rglob(f"*{chosen.suffix}") if p.is_file()) if root.is_dir() else [root]
-        yield from ((file, chosen.read) for file in files)
+        yield from ((file, chosen) for file in files)
         return
-    known = {form.suffix: form.read for form in reversed(FORMATS.values())}
+    known = {form.suffix: form for form in reversed(FORMATS.values())}
     if root.suffix == ".txt" and root.with_suffix(".ann").is_file():
         root = root.with_suffix(".ann")
     files = sorted(p for p in root.rglob("*") if p.suffix in known and p.is_file()) if root.is_dir() else [root]
