@@ -48,6 +48,8 @@ def test_statistics_count_documents_sentences_words_and_labels() -> None:
     assert found.factuality == {"asserted": 4, "alleged": 2}
     assert found.arguments == {"on": 2, "at": 2}
     assert (found.across, found.quiet_documents) == (2, 0)
+    quiet = from_markup("S1| [1:ROLE مدير] [2:ORG النادي] في [3:LOC حلب].\nMEMBER_OF 1>2\nLOCATED_IN 2>3\n")
+    assert statistics.statistics([quiet]).quiet_documents == 1
     assert found.manner()["relations across sentences"] == pytest.approx(1 / 3)
     assert found.manner()["relations not asserted"] == pytest.approx(1 / 3)
     assert found.manner()["sentences without a relation"] == pytest.approx(1 / 3)
