@@ -54,7 +54,8 @@ class Statistics:
 
 def statistics(documents: Iterable[Document]) -> Statistics:
     """Counts documents. Words are those between white space; a quiet document has at most two relations beside
-    MEMBER_OF and LOCATED_IN."""
+    MEMBER_OF and LOCATED_IN.
+    """
     found = Statistics()
     for document in documents:
         found.documents += 1

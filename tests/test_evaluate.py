@@ -163,7 +163,7 @@ def test_a_bad_gold_file_is_named_the_others_are_scored_and_the_exit_code_is_1(
     ran = call(evaluate.main, gold, "--model", run_folder, "--bootstrap", 10)
     assert ran.code == 1
     assert f"{gold / 'broken.txt'}:2: square brackets" in ran.err
-    assert f"{gold / 'unsound.txt'}: [u] relation ATTACK 1>2: ATTACK cannot link DATE to GPE" in ran.err
+    assert f"{gold / 'unsound.txt'}:3: [u] relation ATTACK 1>2: ATTACK cannot link DATE to GPE" in ran.err
     assert re.search(r"^documents +1 +1 +1$", ran.out, re.MULTILINE)
 
 
