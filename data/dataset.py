@@ -16,7 +16,17 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
-from data.schema import ARGUMENTS, ENTITY_TYPES, FACTUALITY, NO_PLACE, RELATION_TYPES, SCHEMA_VERSION, SYMMETRIC, Document
+from data.schema import (
+    ARGUMENTS,
+    EITHER_TYPE,
+    ENTITY_TYPES,
+    FACTUALITY,
+    NO_PLACE,
+    RELATION_TYPES,
+    SCHEMA_VERSION,
+    SYMMETRIC,
+    Document,
+)
 from model.configuration_khabar import KhabarConfig
 from model.features import IGNORED, WordMention, collate, mention_unit, mention_words, pair_features, window_features
 from model.windows import EncodedText, encode_text
@@ -28,6 +38,7 @@ def schema_config() -> dict[str, Any]:
     """The label sets and constraints of ``data.schema`` as arguments of ``KhabarConfig``."""
     return {
         "entity_types": list(ENTITY_TYPES),
+        "either_type": [list(group) for group in EITHER_TYPE],
         "relation_types": {name: [list(heads), list(tails)] for name, (heads, tails) in RELATION_TYPES.items()},
         "symmetric": list(SYMMETRIC),
         "factuality": list(FACTUALITY),

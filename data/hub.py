@@ -22,8 +22,8 @@ from model.modeling_khabar import KhabarModel
 
 CODE = Path(__file__).resolve().parent.parent / "model"
 CODE_FILES = (
-    "__init__.py", "configuration_khabar.py", "decoding.py", "features.py", "modeling_khabar.py", "names.py",
-    "pipeline_khabar.py", "text.py", "windows.py",
+    "__init__.py", "configuration_khabar.py", "decoding.py", "features.py", "mentions.py", "modeling_khabar.py",
+    "names.py", "pipeline_khabar.py", "text.py", "windows.py",
 )  # fmt: skip
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 RUN_FILE = "run.json"

@@ -39,6 +39,9 @@ RELATION_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Relation type: (allowed head types, allowed tail types)."""
 
+EITHER_TYPE = (("GPE", "LOC"),)
+"""Groups of entity types between which one name may change within a text, as a place and its government do."""
+
 SYMMETRIC = ("NEGOTIATE",)
 """Written once, with the first-mentioned actor as head."""
 

@@ -13,6 +13,7 @@ class KhabarConfig(PretrainedConfig):
     Args:
         encoder: Configuration of the encoder, as a dictionary with its ``model_type``.
         entity_types: Names of the entity types.
+        either_type: Groups of entity types between which one name may change within a text.
         relation_types: For each relation type its head and tail entity types. Empty: a plain tagger.
         symmetric: Relation types without a direction; the first-mentioned mention is their head.
         factuality: Factuality values; the first is the default.
@@ -36,6 +37,7 @@ class KhabarConfig(PretrainedConfig):
         *,
         encoder: dict[str, Any] | None = None,
         entity_types: list[str] | None = None,
+        either_type: list[list[str]] | None = None,
         relation_types: dict[str, list[list[str]]] | None = None,
         symmetric: list[str] | None = None,
         factuality: list[str] | None = None,
@@ -53,6 +55,7 @@ class KhabarConfig(PretrainedConfig):
     ) -> None:
         self.encoder = encoder or {"model_type": "bert"}
         self.entity_types = entity_types or []
+        self.either_type = either_type or []
         self.relation_types = relation_types or {}
         self.symmetric = symmetric or []
         self.factuality = factuality or ["asserted"]

@@ -15,8 +15,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from .configuration_khabar import KhabarConfig
-from .features import WordMention, collate, mention_span, pad, pair_features, proclitic_limits, window_features
-from .modeling_khabar import PROCLITIC_COUNTS, KhabarModel
+from .features import WordMention, collate, mention_span, pad, pair_features, window_features
+from .mentions import find_mentions
+from .modeling_khabar import KhabarModel
 from .names import clean_name
 from .windows import EncodedText, encode_text
 
@@ -44,74 +45,6 @@ class Annotation:
     encoded: EncodedText
     mentions: list[WordMention] = field(default_factory=list)
     relations: list[FoundRelation] = field(default_factory=list)
-
-
-def viterbi(log_probabilities: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Best tag sequences that BIO allows: I-X only after B-X or I-X.
-
-    Args:
-        log_probabilities: [U, L, tags]; tag 0 is O, odd tags are B, even ones the I of the B before them.
-        lengths: [U], all at least 1.
-
-    Returns:
-        Tags, [U, L]; undefined beyond the lengths.
-    """
-    units, longest, tags = log_probabilities.shape
-    inside = torch.arange(tags) % 2 == 0
-    inside[0] = False
-    forbidden = torch.zeros(tags, tags)  # from, to
-    forbidden[:, inside] = float("-inf")
-    for tag in range(2, tags, 2):
-        forbidden[tag - 1, tag] = forbidden[tag, tag] = 0.0
-    score = log_probabilities[:, 0].masked_fill(inside, float("-inf"))
-    back = torch.zeros(units, longest, tags, dtype=torch.long)
-    for i in range(1, longest):
-        best, back[:, i] = (score.unsqueeze(2) + forbidden).max(1)
-        score = torch.where((i < lengths).unsqueeze(1), best + log_probabilities[:, i], score)
-    path = torch.zeros(units, longest, dtype=torch.long)
-    last = score.argmax(1)
-    for i in range(longest - 1, -1, -1):
-        path[:, i] = last
-        previous = back[torch.arange(units), i, last]
-        last = torch.where((i < lengths) & (i > 0), previous, last)
-    return path
-
-
-def find_mentions(
-    encoded: EncodedText, tag_logits: Sequence[torch.Tensor], proclitic_logits: Sequence[torch.Tensor], config: KhabarConfig
-) -> list[WordMention]:
-    """Mentions of a text from the [words, …] logits of each of its windows, in order."""
-    if not encoded.units:
-        return []
-    logs, counts = [], []
-    for unit, window in zip(encoded.units, encoded.unit_window, strict=True):
-        first_word, _ = encoded.window_words(window)
-        inside = slice(unit.first_word - first_word, unit.end_word - first_word)
-        logs.append((tag_logits[window][inside].float() / config.temperatures["tag"]).log_softmax(-1))
-        counts.append(proclitic_logits[window][inside].float())
-    lengths = torch.tensor([len(log) for log in logs])
-    padded = torch.nn.utils.rnn.pad_sequence(logs, batch_first=True)
-    paths = viterbi(padded, lengths).tolist()
-    limits = proclitic_limits(encoded)
-    mentions = []
-    for unit, log, path, count in zip(encoded.units, logs, paths, counts, strict=True):
-        length = len(log)
-        begin = 0
-        while begin < length:
-            tag = path[begin]
-            if tag == 0:
-                begin += 1
-                continue
-            end = begin + 1
-            while end < length and path[end] == tag + 1:
-                end += 1
-            chosen = torch.tensor(path[begin:end])
-            score = float(log[torch.arange(begin, end), chosen].mean().exp())
-            limit = limits[unit.first_word + begin]
-            proclitics = int(count[begin, : min(limit, PROCLITIC_COUNTS - 1) + 1].argmax())
-            mentions.append(WordMention(unit.first_word + begin, unit.first_word + end, (tag - 1) // 2, proclitics, score))
-            begin = end
-    return mentions
 
 
 def calibrated(logit: torch.Tensor, config: KhabarConfig) -> torch.Tensor:

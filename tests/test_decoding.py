@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import Any
 
@@ -10,13 +9,12 @@ import pytest
 import torch
 from conftest import MARKUP, prose, texts, tiny_model
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from data.dataset import encode_gold
 from data.formats import from_markup
 from data.schema import ENTITY_TYPES, NO_PLACE, Document
-from model.decoding import Annotation, Annotator, to_record, viterbi
+from model.decoding import Annotation, Annotator, to_record
 from model.features import WordMention, collate, mention_span, pair_features, window_features
 from model.modeling_khabar import KhabarModel
 from model.windows import encode_text
@@ -33,41 +31,6 @@ def gold_of(annotator: Annotator, document: Document) -> list[WordMention]:
 def with_gold(annotator: Annotator, document: Document, **settings: Any) -> Annotation:
     gold = gold_of(annotator, document)
     return annotator.annotate([annotator.encode(document.text)], mentions=[gold], **settings)[0]
-
-
-def valid(tags: list[int]) -> bool:
-    return all(tag == 0 or tag % 2 == 1 or before in (tag - 1, tag) for before, tag in zip([0, *tags], tags, strict=False))
-
-
-# Viterbi --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("kinds", [1, 2])
-def test_viterbi_equals_brute_force(seed: int, kinds: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    tags = 1 + 2 * kinds
-    lengths = torch.tensor([5, 1, 3, 4])
-    log = (3 * torch.randn(4, 5, tags, generator=generator)).log_softmax(-1)
-    paths = viterbi(log, lengths)
-    for unit, length in enumerate(lengths.tolist()):
-        possible = [list(p) for p in itertools.product(range(tags), repeat=length) if valid(list(p))]
-        best = max(possible, key=lambda path: sum(float(log[unit, i, tag]) for i, tag in enumerate(path)))
-        assert paths[unit, :length].tolist() == best
-
-
-@given(st.integers(0, 10**6), st.integers(1, 11), st.integers(1, 40))
-def test_viterbi_gives_valid_tags_only(seed: int, kinds: int, longest: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    log = (8 * torch.randn(3, longest, 1 + 2 * kinds, generator=generator)).log_softmax(-1)
-    lengths = torch.tensor([longest, 1, (longest + 1) // 2])
-    for path, length in zip(viterbi(log, lengths).tolist(), lengths.tolist(), strict=True):
-        assert valid(path[:length])
-
-
-def test_viterbi_prefers_a_whole_mention_to_a_forbidden_better_tag() -> None:
-    log = torch.tensor([[[0.5, 0.4, 0.1], [0.1, 0.1, 0.8]]]).log()
-    assert viterbi(log, torch.tensor([2])).tolist() == [[1, 2]]
 
 
 # Surfaces -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,131 @@
+"""From tags to mentions: valid paths, tidy edges, one type for one name."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from model.features import WordMention
+from model.mentions import LATE, agreed, edges, find_mentions, viterbi
+from model.windows import encode_text
+
+
+def valid(tags: list[int]) -> bool:
+    return all(tag == 0 or tag % 2 == 1 or before in (tag - 1, tag) for before, tag in zip([0, *tags], tags, strict=False))
+
+
+# Paths ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_viterbi_equals_brute_force(seed: int, kinds: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    tags = 1 + 2 * kinds
+    lengths = torch.tensor([5, 1, 3, 4])
+    log = (3 * torch.randn(4, 5, tags, generator=generator)).log_softmax(-1)
+    paths = viterbi(log, lengths)
+    for unit, length in enumerate(lengths.tolist()):
+        possible = [list(p) for p in itertools.product(range(tags), repeat=length) if valid(list(p))]
+        best = max(possible, key=lambda path: sum(float(log[unit, i, tag]) for i, tag in enumerate(path)))
+        assert paths[unit, :length].tolist() == best
+
+
+@given(st.integers(0, 10**6), st.integers(1, 11), st.integers(1, 40))
+def test_viterbi_gives_valid_tags_only(seed: int, kinds: int, longest: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    log = (8 * torch.randn(3, longest, 1 + 2 * kinds, generator=generator)).log_softmax(-1)
+    lengths = torch.tensor([longest, 1, (longest + 1) // 2])
+    for path, length in zip(viterbi(log, lengths).tolist(), lengths.tolist(), strict=True):
+        assert valid(path[:length])
+
+
+def test_viterbi_prefers_a_whole_mention_to_a_forbidden_better_tag() -> None:
+    log = torch.tensor([[[0.5, 0.4, 0.1], [0.1, 0.1, 0.8]]]).log()
+    assert viterbi(log, torch.tensor([2])).tolist() == [[1, 2]]
+
+
+# Edges ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tagged", "kept"),
+    [
+        ("حزب البيت )", "حزب البيت )", "حزب البيت"),
+        ("( حزب البيت", "( حزب البيت", "حزب البيت"),
+        ("اليوم ( الأحد ) في", "اليوم ( الأحد", "اليوم ( الأحد )"),
+        ("اليوم ( الأحد ) في", "اليوم ( الأحد )", "اليوم ( الأحد )"),
+        ("جماعة ( السنة", "جماعة (", "جماعة"),
+        ("« حركة فجر » قالت", "« حركة فجر »", "حركة فجر"),
+        ("حركة « فجر » قالت", "حركة « فجر", "حركة « فجر »"),
+        ('حركة " فجر " قالت', 'حركة " فجر "', 'حركة " فجر "'),
+        ('حركة فجر " قالت', 'حركة فجر "', "حركة فجر"),
+        ("وزارة الدفاع ، أمس", "وزارة الدفاع ،", "وزارة الدفاع"),
+        ("( ) (", "( ) (", "( )"),
+        ("،", "،", "،"),
+    ],
+)
+def test_edges_are_tidied(text: str, tagged: str, kept: str) -> None:
+    words = text.split()
+    begin = next(i for i in range(len(words)) if words[i : i + len(tagged.split())] == tagged.split())
+    end = begin + len(tagged.split())
+    path = [1 if begin == i else 2 if begin < i < end else 0 for i in range(len(words))]
+    first, last = edges(words, begin, end, path)
+    assert " ".join(words[first:last]) == kept
+
+
+def test_a_closing_bracket_of_another_mention_is_left_to_it() -> None:
+    assert edges(["اليوم", "(", "الأحد", ")"], 0, 3, [1, 2, 2, 3]) == (0, 3)
+
+
+@given(st.lists(st.sampled_from(["حزب", "الأحد", "«", "»", "(", ")", '"', "،", "."]), min_size=1, max_size=9), st.data())
+def test_edges_keep_a_word_and_leave_no_dangling_mark(words: list[str], data: st.DataObject) -> None:
+    begin = data.draw(st.integers(0, len(words) - 1))
+    end = data.draw(st.integers(begin + 1, len(words)))
+    first, last = edges(words, begin, end, [0] * len(words))
+    assert begin <= first < last <= end + 1
+    assert last - first == 1 or words[last - 1] not in LATE
+    assert edges(words, first, last, [0] * len(words)) == (first, last), "tidy edges stay"
+
+
+def test_mentions_never_overlap_and_cover_words(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = tiny_model(tokenizer).config
+    encoded = encode_text("قال ( حزب « السلام » ( اليوم ) إن ، « الوفد وصل (أمس) .", tokenizer, window=128)
+    count = encoded.units[-1].end_word
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        logits = 6 * torch.randn(count, len(config.tags), generator=generator)
+        end = 0
+        for mention in find_mentions(encoded, [logits], [torch.zeros(count, 4)], config):
+            assert end <= mention.first_word < mention.end_word <= count
+            end = mention.end_word
+
+
+# One name, one type ---------------------------------------------------------------------------------------------------
+
+
+def test_a_name_takes_the_type_with_most_of_the_score(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = tiny_model(tokenizer).config
+    kind = config.entity_types.index
+    encoded = encode_text("سليمان وصل سليمان غادر سليمان", tokenizer, window=128)
+    mentions = [
+        WordMention(0, 1, kind("PER"), 0, 0.6), WordMention(2, 3, kind("WPN"), 0, 0.9), WordMention(4, 5, kind("PER"), 0, 0.5)
+    ]  # fmt: skip
+    assert [m.type for m in agreed(encoded, mentions, config)] == [kind("PER")] * 3
+    surer = [replace(mentions[0], score=0.1), mentions[1], replace(mentions[2], score=0.1)]
+    assert [m.type for m in agreed(encoded, surer, config)] == [kind("WPN")] * 3
+
+
+def test_a_place_may_be_a_government_elsewhere(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = tiny_model(tokenizer).config
+    kind = config.entity_types.index
+    encoded = encode_text("دمشق قالت دمشق", tokenizer, window=128)
+    mentions = [WordMention(0, 1, kind("GPE"), 0, 0.9), WordMention(2, 3, kind("LOC"), 0, 0.4)]
+    assert agreed(encoded, mentions, config) == mentions
