@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -80,6 +81,11 @@ class KhabarConfig(PretrainedConfig):
     def relations(self) -> list[str]:
         """Names of the relation types, in the order of the pair head's outputs."""
         return list(self.relation_types)
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """As in the base class, but in the order given, which numbers the labels; the base class sorts the keys."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     def allowed(self, head: str, tail: str) -> list[bool]:
         """For each relation type, whether it can link a head and a tail of these entity types."""

@@ -13,9 +13,11 @@ from .features import WordMention, mention_span, proclitic_limits
 from .modeling_khabar import PROCLITIC_COUNTS
 from .windows import EncodedText
 
-BRACKETS = {"(": ")", "«": "»", "“": "”", "[": "]"}
-LATE = frozenset("،,.:؛;") | BRACKETS.keys()
-"""What no mention ends with."""
+CLOSING = {"(": ")", "«": "»", "“": "”", "[": "]", '"': '"'}
+"""Each bracket or quote that opens and the one that closes it."""
+
+NEVER_LAST = frozenset("،,:؛;")
+"""Punctuation that no mention ends with; a dot may belong to an abbreviation."""
 
 
 def viterbi(log_probabilities: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -79,16 +81,33 @@ def find_mentions(
             while end < length and path[end] == tag + 1:
                 end += 1
             score = float(log[torch.arange(begin, end), torch.tensor(path[begin:end])].mean().exp())
-            first, last = edges(texts[unit.first_word : unit.first_word + length], begin, end, path)
+            tidy = edges(texts[unit.first_word : unit.first_word + length], begin, end, path)
+            begin = end
+            if tidy is None:
+                continue
+            first, last = tidy
             limit = limits[unit.first_word + first]
             proclitics = int(count[first, : min(limit, PROCLITIC_COUNTS - 1) + 1].argmax())
             mentions.append(WordMention(unit.first_word + first, unit.first_word + last, (tag - 1) // 2, proclitics, score))
-            begin = max(end, last)
+            begin = max(end, last)  # past a closing bracket that was taken in
     return agreed(encoded, mentions, config)
 
 
-def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tuple[int, int]:
-    """Moves the edges of a mention so that its brackets and quotes match and it ends with no dangling mark.
+def partners(words: Sequence[str]) -> dict[int, int]:
+    """For each bracket or quote among ``words`` that has one, the place of its other half."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for i, word in enumerate(words):
+        if opened and CLOSING[words[opened[-1]]] == word:
+            found[i] = opened.pop()
+            found[found[i]] = i
+        elif word in CLOSING:
+            opened.append(i)
+    return found
+
+
+def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tuple[int, int] | None:
+    """Moves the edges of a mention so that its brackets and quotes match and it ends with no punctuation.
 
     The annotation leaves quotes around a whole mention out and takes in those around a part of it; a tagger that decides
     word by word often keeps one of the two.
@@ -98,40 +117,47 @@ def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tu
         begin: First word of the mention.
         end: The word after its last.
         path: Tags of the unit; a closing bracket is taken in only if it is tagged O.
+
+    Returns:
+        The new edges, or None if there is nothing but marks.
     """
-    while end - begin > 1:
+    marks = CLOSING.keys() | CLOSING.values()
+    while any(word[0].isalnum() for word in words[begin:end]):
         inside = words[begin:end]
-        opened = [mark for mark in BRACKETS if inside.count(mark) > inside.count(BRACKETS[mark])]
-        closed = [mark for mark in BRACKETS if inside.count(mark) < inside.count(BRACKETS[mark])]
-        odd = inside.count('"') % 2 == 1
-        around = inside[0] in BRACKETS and BRACKETS[inside[0]] == inside[-1] and len(inside) > 2
-        if inside[-1] in LATE or (closed and inside[-1] in BRACKETS.values()) or (odd and inside[-1] == '"'):
+        pair = partners(inside)
+        lone = [i for i, word in enumerate(inside) if word in CLOSING and i not in pair]
+        if lone and lone[-1] > 0 and end < len(words) and words[end] == CLOSING[inside[lone[-1]]] and path[end] == 0:
+            end += 1
+        elif inside[-1] in NEVER_LAST or (inside[-1] in marks and len(inside) - 1 not in pair):
             end -= 1
-        elif (opened and inside[0] in opened) or (closed and inside[0] in BRACKETS.values()) or (odd and inside[0] == '"'):
+        elif inside[0] in marks and 0 not in pair:
             begin += 1
-        elif around:
+        elif pair.get(0) == len(inside) - 1:
             begin, end = begin + 1, end - 1
-        elif opened and end < len(words) and words[end] == BRACKETS[opened[-1]] and path[end] == 0:
-            return begin, end + 1
         else:
-            break
-    return begin, end
+            return begin, end
+    return None
 
 
 def agreed(encoded: EncodedText, mentions: Sequence[WordMention], config: KhabarConfig) -> list[WordMention]:
     """Gives mentions of one text that are written alike the type that has most of their summed score.
 
-    Between the types of a group in ``config.either_type`` a name may change: a capital is a place in one sentence and a
-    government in the next.
+    The types of a group in ``config.either_type`` count as one, and a mention keeps its own among them: a capital is a
+    place in one sentence and a government in the next.
     """
-    scores: defaultdict[str, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
+    group_of = {name: i for i, group in enumerate(config.either_type) for name in group}
+    groups = [group_of.get(name, -1 - i) for i, name in enumerate(config.entity_types)]
     surfaces = [encoded.text[slice(*mention_span(encoded, mention))] for mention in mentions]
+    by_type: defaultdict[tuple[str, int], float] = defaultdict(float)
+    by_group: defaultdict[str, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
     for surface, mention in zip(surfaces, mentions, strict=True):
-        scores[surface][mention.type] += mention.score
+        by_type[surface, mention.type] += mention.score
+        by_group[surface][groups[mention.type]] += mention.score
     found = []
     for surface, mention in zip(surfaces, mentions, strict=True):
-        best = max(scores[surface], key=lambda kind: scores[surface][kind])
-        names = {config.entity_types[best], config.entity_types[mention.type]}
-        free = any(names <= set(group) for group in config.either_type)
-        found.append(mention if free else replace(mention, type=best))
+        best = max(by_group[surface], key=lambda group: by_group[surface][group])
+        if groups[mention.type] != best:
+            types = [kind for kind, group in enumerate(groups) if group == best]
+            mention = replace(mention, type=max(types, key=lambda kind: by_type[surface, kind]))
+        found.append(mention)
     return found

@@ -77,6 +77,16 @@ def test_config_holds_labels_thresholds_and_where_the_code_is_but_no_local_path(
     assert not [path for path in run_folder.glob("*.json") if "/tmp/" in path.read_text()]
 
 
+def test_a_plain_save_keeps_the_numbers_of_the_labels(
+    run_model: KhabarModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    run_model.save_pretrained(tmp_path)
+    loaded = KhabarModel.from_pretrained(tmp_path, dtype=torch.float32)
+    for name in ("relation_types", "arguments", "thresholds"):
+        assert list(getattr(loaded.config, name)) == list(getattr(run_model.config, name)), name
+    assert list(loaded.config.arguments) != sorted(loaded.config.arguments), "sorted keys would pass unseen"
+
+
 def test_exporting_over_a_loaded_folder_keeps_it_whole(own_run: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     before = {path.name: path.read_bytes() for path in own_run.iterdir()}
     export(KhabarModel.from_pretrained(own_run, dtype=torch.float32), tokenizer, own_run)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from model.features import WordMention
-from model.mentions import LATE, agreed, edges, find_mentions, viterbi
+from model.mentions import NEVER_LAST, agreed, edges, find_mentions, partners, viterbi
 from model.windows import encode_text
 
 
@@ -68,8 +68,12 @@ def test_viterbi_prefers_a_whole_mention_to_a_forbidden_better_tag() -> None:
         ('حركة " فجر " قالت', 'حركة " فجر "', 'حركة " فجر "'),
         ('حركة فجر " قالت', 'حركة فجر "', "حركة فجر"),
         ("وزارة الدفاع ، أمس", "وزارة الدفاع ،", "وزارة الدفاع"),
-        ("( ) (", "( ) (", "( )"),
-        ("،", "،", "،"),
+        ('" حركة فجر " قالت', '" حركة فجر "', "حركة فجر"),
+        ('حركة " فجر " قالت', 'حركة " فجر', 'حركة " فجر "'),
+        ("« القاعدة » في « المغرب » قالت", "« القاعدة » في « المغرب »", "« القاعدة » في « المغرب »"),
+        ("البند ) حزب « نداء » قال", ") حزب « نداء »", "حزب « نداء »"),
+        ("حزب ( أ « ب » ) قال", "حزب ( أ « ب", "حزب ( أ « ب » )"),
+        ("رشيد ب . قال", "رشيد ب .", "رشيد ب ."),
     ],
 )
 def test_edges_are_tidied(text: str, tagged: str, kept: str) -> None:
@@ -77,8 +81,15 @@ def test_edges_are_tidied(text: str, tagged: str, kept: str) -> None:
     begin = next(i for i in range(len(words)) if words[i : i + len(tagged.split())] == tagged.split())
     end = begin + len(tagged.split())
     path = [1 if begin == i else 2 if begin < i < end else 0 for i in range(len(words))]
-    first, last = edges(words, begin, end, path)
-    assert " ".join(words[first:last]) == kept
+    found = edges(words, begin, end, path)
+    assert found is not None
+    assert " ".join(words[slice(*found)]) == kept
+
+
+@pytest.mark.parametrize("text", ["،", "( )", '"', "( ) (", "« ،"])
+def test_marks_alone_are_no_mention(text: str) -> None:
+    words = text.split()
+    assert edges(words, 0, len(words), [1] + [2] * (len(words) - 1)) is None
 
 
 def test_a_closing_bracket_of_another_mention_is_left_to_it() -> None:
@@ -86,13 +97,21 @@ def test_a_closing_bracket_of_another_mention_is_left_to_it() -> None:
 
 
 @given(st.lists(st.sampled_from(["حزب", "الأحد", "«", "»", "(", ")", '"', "،", "."]), min_size=1, max_size=9), st.data())
-def test_edges_keep_a_word_and_leave_no_dangling_mark(words: list[str], data: st.DataObject) -> None:
+def test_tidy_edges_stay_and_leave_no_lone_bracket_there(words: list[str], data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(words) - 1))
     end = data.draw(st.integers(begin + 1, len(words)))
-    first, last = edges(words, begin, end, [0] * len(words))
-    assert begin <= first < last <= end + 1
-    assert last - first == 1 or words[last - 1] not in LATE
-    assert edges(words, first, last, [0] * len(words)) == (first, last), "tidy edges stay"
+    path = data.draw(st.lists(st.integers(0, 2), min_size=len(words), max_size=len(words)))
+    found = edges(words, begin, end, path)
+    assert (found is None) == (not {"حزب", "الأحد"} & set(words[begin:end]))
+    if found is None:
+        return
+    assert begin <= found[0] < found[1]
+    inside = words[slice(*found)]
+    assert inside[-1] not in NEVER_LAST
+    for edge in (0, len(inside) - 1):
+        assert inside[edge] not in set('«»()"') or edge in partners(inside)
+    assert all(path[i] == 0 for i in range(end, found[1])), "only words tagged O are taken in"
+    assert edges(words, *found, path) == found
 
 
 def test_mentions_never_overlap_and_cover_words(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -121,6 +140,16 @@ def test_a_name_takes_the_type_with_most_of_the_score(tokenizer: PreTrainedToken
     assert [m.type for m in agreed(encoded, mentions, config)] == [kind("PER")] * 3
     surer = [replace(mentions[0], score=0.1), mentions[1], replace(mentions[2], score=0.1)]
     assert [m.type for m in agreed(encoded, surer, config)] == [kind("WPN")] * 3
+
+
+def test_the_types_of_a_group_stand_together_against_others(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = tiny_model(tokenizer).config
+    kind = config.entity_types.index
+    encoded = encode_text("دمشق قالت دمشق وصل دمشق", tokenizer, window=128)
+    mentions = [
+        WordMention(0, 1, kind("GPE"), 0, 0.5), WordMention(2, 3, kind("LOC"), 0, 0.4), WordMention(4, 5, kind("ORG"), 0, 0.6)
+    ]  # fmt: skip
+    assert [m.type for m in agreed(encoded, mentions, config)] == [kind("GPE"), kind("LOC"), kind("GPE")]
 
 
 def test_a_place_may_be_a_government_elsewhere(tokenizer: PreTrainedTokenizerFast) -> None:
