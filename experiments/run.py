@@ -9,7 +9,9 @@ A queue is a TOML file of [[run]] tables:
     recipe       the config file that train.py reads
     set          settings that replace the recipe's (optional)
     seeds        default [1]
-    train        documents to train on, documents    so many of them, encoder    a folder or hub id (optional)
+    train        documents to train on (optional)
+    documents    train on so many of them (optional)
+    encoder      a folder or hub id (optional)
     init         start from a trained model: a folder, or "run:NAME" for the same seed of an earlier run (optional)
     prediction   what is expected, written before the run
 
@@ -162,7 +164,7 @@ class Queue:
             row = self.row(run)
             if "run" not in row:
                 commit = _commit()
-                self._call([*self._training(run, recipe)], log)
+                self._call(self._training(run, recipe), log)
                 known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
                 row |= {"prediction": run.prediction, "run": known, "commit": commit}
                 _write(folder / "row.json", json.dumps(row, ensure_ascii=False, indent=2) + "\n")
