@@ -45,6 +45,7 @@ sys.path.insert(0, str(ROOT))
 from data.formats import sound_documents, write_documents  # noqa: E402
 
 logger = logging.getLogger("experiments")
+TEXTS = ("name", "recipe", "train", "encoder", "init", "prediction")
 FIGURES = {"entities": "entities (characters, strict)", "Rel+": "Rel+", "with factuality": "Rel+ with factuality"}
 
 
@@ -90,7 +91,7 @@ def read_queue(path: Path) -> list[Run]:
     for table in tables["run"]:
         where = f"{path}: [[run]] {table.get('name', '?')}"
         seeds = table.pop("seeds", [1])
-        for key, kind in (("name", str), ("recipe", str), ("set", dict), ("documents", int), ("init", str)):
+        for key, kind in {"set": dict, "documents": int, **dict.fromkeys(TEXTS, str)}.items():
             if key in table and not isinstance(table[key], kind):
                 raise ValueError(f"{where}: {key} = {table[key]!r} must be of type {kind.__name__}")
         if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) for seed in seeds):

@@ -46,6 +46,8 @@ def test_the_queue_of_the_repository_is_sound() -> None:
         ('[[run]]\nname = "a"\nrecipe = "nowhere.toml"', "no recipe nowhere.toml"),
         ('[[run]]\nname = "a/b"\nrecipe = "RECIPE"', "letters"),
         ('[[run]]\nname = 3\nrecipe = "RECIPE"', "type str"),
+        ('[[run]]\nname = "a"\nrecipe = "RECIPE"\nencoder = 3', "encoder = 3 must be of type str"),
+        ('[[run]]\nname = "a"\nrecipe = "RECIPE"\nset = 3', "set = 3 must be of type dict"),
         ('[[run]]\nname = "a"\nrecipe = "RECIPE"\nseeds = [1, 1]', "twice"),
         ('[[run]]\nname = "a"\nrecipe = "RECIPE"\nseeds = []', "list of integers"),
         ('[[run]]\nname = "a"\nrecipe = "RECIPE"\ninit = "run:b"', "no earlier run"),

@@ -192,7 +192,7 @@ def test_unreachable_gold_is_counted_by_cause(tokenizer: PreTrainedTokenizerFast
         Mention(2, "LOC", 5, 8),
         Mention(3, "LOC", 21, 25),
         Mention(4, "GPE", 26, 28),
-        Mention(5, "XXX", 26, 31),
+        Mention(5, "KING", 26, 31),
         Mention(6, "ORG", 7, 14),
     ]
     assert [text[m.start : m.end] for m in mentions[:3]] == ["حلب", "عدن", "مأرب"]
