@@ -14,8 +14,10 @@ from transformers import PreTrainedTokenizerBase
 from data.prediction import to_document
 from data.schema import Document
 from data.scoring import mention_key, rel_plus_key
-from model.decoding import Annotation, Annotator
+from model.configuration_khabar import KhabarConfig
+from model.decoding import Annotation, Annotator, States
 from model.modeling_khabar import KhabarModel
+from model.windows import EncodedText
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +45,16 @@ def fit(model: KhabarModel, tokenizer: PreTrainedTokenizerBase, documents: Seque
     config = model.config
     config.temperatures = {"tag": 1.0, "relation": 1.0, "relation_bias": 0.0}
     config.thresholds = {"default": 0.5}
+    texts = [annotator.encode(document.text) for document in documents]
+    states = annotator.read(texts)
     losses = {}
     for temperature in TAG_TEMPERATURES:
         config.temperatures["tag"] = temperature
-        losses[temperature] = _mention_loss(annotator, documents)
+        losses[temperature] = _mention_loss(annotator, documents, texts, states)
     config.temperatures["tag"] = min(losses, key=lambda t: losses[t])
     if model.pairs is None:
         return
-    found = _candidates(annotator, documents)
+    found = _candidates(documents, annotator.annotate(texts, states=states, candidates=True), annotator.config)
     if not found.right.any():
         logger.warning("no relation of the development set was found; thresholds stay at 0.5")
         return
@@ -61,30 +65,24 @@ def fit(model: KhabarModel, tokenizer: PreTrainedTokenizerBase, documents: Seque
     logger.info("temperatures %s, thresholds %s", config.temperatures, config.thresholds)
 
 
-def _mention_loss(annotator: Annotator, documents: Sequence[Document]) -> float:
+def _mention_loss(annotator: Annotator, documents: Sequence[Document], texts: Sequence[EncodedText], states: States) -> float:
     """Mean log loss of mention scores, right meaning boundaries and type."""
-    pairs, annotator.model.pairs = annotator.model.pairs, None  # the tagger alone
-    try:
-        found = annotator.annotate([annotator.encode(d.text) for d in documents])
-    finally:
-        annotator.model.pairs = pairs
     losses = []
-    for document, annotation in zip(documents, found, strict=True):
+    for document, text, mentions in zip(documents, texts, annotator.mentions(texts, states), strict=True):
         gold = {mention_key(m) for m in document.mentions}
-        for mention in to_document(annotation, document, annotator.config).mentions:
+        for mention in to_document(Annotation(text, mentions), document, annotator.config).mentions:
             score = min(max(mention.score or 0.0, 1e-4), 1 - 1e-4)
             losses.append(-np.log(score if mention_key(mention) in gold else 1 - score))
     return float(np.mean(losses)) if losses else 0.0
 
 
-def _candidates(annotator: Annotator, documents: Sequence[Document]) -> Candidates:
-    annotations = annotator.annotate([annotator.encode(d.text) for d in documents], candidates=True)
+def _candidates(documents: Sequence[Document], annotations: Sequence[Annotation], config: KhabarConfig) -> Candidates:
     types, logits, right = [], [], []
     gold: Counter[str] = Counter()
     for document, annotation in zip(documents, annotations, strict=True):
         truth = {rel_plus_key(document, r) for r in document.relations}
         gold.update(str(key[0]) for key in truth)
-        guess = to_document(Annotation(annotation.encoded, annotation.mentions), document, annotator.config)
+        guess = to_document(Annotation(annotation.encoded, annotation.mentions), document, config)
         for relation in annotation.relations:
             head, tail = guess.mentions[relation.head], guess.mentions[relation.tail]
             types.append(relation.type)

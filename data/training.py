@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -93,8 +93,16 @@ class Recipe:
         return cls(**values)
 
 
-def new_model(source: str, recipe: Recipe) -> tuple[KhabarModel, PreTrainedTokenizerBase]:
-    """A model with fresh heads on an encoder from ``prepare_encoder.py``, a folder or a hub id."""
+def new_model(
+    source: str, recipe: Recipe, *, labels: Mapping[str, Any] | None = None
+) -> tuple[KhabarModel, PreTrainedTokenizerBase]:
+    """A model with fresh heads on an encoder from ``prepare_encoder.py``, a folder or a hub id.
+
+    Args:
+        source: The encoder.
+        recipe: Settings.
+        labels: Label sets as arguments of ``KhabarConfig``; without them those of ``data.schema``.
+    """
     encoder, tokenizer = load_encoder(source)
     config: dict[str, Any] = encoder.config.to_dict()
     if recipe.layers:
@@ -106,7 +114,7 @@ def new_model(source: str, recipe: Recipe) -> tuple[KhabarModel, PreTrainedToken
         KhabarConfig(
             encoder=config, window=min(recipe.window, longest), mention_size=recipe.mention_size,
             relation_heads=recipe.relation_heads, dropout=recipe.dropout, label_weights=recipe.label_weights,
-            **schema_config(),
+            **(schema_config() if labels is None else labels),
         )
     )  # fmt: skip
     kept = model.encoder.state_dict()

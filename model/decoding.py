@@ -24,6 +24,9 @@ from .windows import EncodedText, encode_text
 RELATIONS = 1024
 """Relations whose arguments are looked for at a time; bounds memory."""
 
+States = dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+"""By text and window: states, tag logits and proclitic logits of its words."""
+
 
 @dataclass(frozen=True)
 class FoundRelation:
@@ -97,24 +100,11 @@ class Annotator:
         return encode_text(text, self.tokenizer, window=self.config.window)
 
     @torch.inference_mode()
-    def annotate(
-        self,
-        texts: Sequence[EncodedText],
-        *,
-        mentions: Sequence[list[WordMention]] | None = None,
-        candidates: bool = False,
-    ) -> list[Annotation]:
-        """Annotates texts, in their order.
-
-        Args:
-            texts: From ``encode``.
-            mentions: Use these mentions instead of finding them (gold-entity evaluation).
-            candidates: Return every possible relation whose uncalibrated score is above 0.01, whatever the thresholds;
-                for fitting them.
-        """
+    def read(self, texts: Sequence[EncodedText]) -> States:
+        """Stage one: encodes and tags each window once."""
         windows = [(i, w) for i, text in enumerate(texts) for w in range(len(text.windows))]
         features = [window_features(texts[i], w, self.tokenizer) for i, w in windows]
-        states: dict[tuple[int, int], Any] = {}
+        states: States = {}
         for rows in self._batches([len(f["input_ids"]) for f in features]):
             batch = self._collate([features[row] for row in rows])
             del batch["word_unit"]
@@ -124,20 +114,45 @@ class Annotator:
                 states[windows[row]] = (
                     out.word_states[j, :count], out.tag_logits[j, :count].cpu(), out.proclitic_logits[j, :count].cpu()
                 )  # fmt: skip
+        return states
+
+    def mentions(self, texts: Sequence[EncodedText], states: States) -> list[list[WordMention]]:
+        """The mentions of each text, from what ``read`` gave."""
+        return [
+            find_mentions(
+                text,
+                [states[i, w][1] for w in range(len(text.windows))],
+                [states[i, w][2] for w in range(len(text.windows))],
+                self.config,
+            )
+            for i, text in enumerate(texts)
+        ]
+
+    @torch.inference_mode()
+    def annotate(
+        self,
+        texts: Sequence[EncodedText],
+        *,
+        states: States | None = None,
+        mentions: Sequence[list[WordMention]] | None = None,
+        candidates: bool = False,
+    ) -> list[Annotation]:
+        """Annotates texts, in their order.
+
+        Args:
+            texts: From ``encode``.
+            states: What ``read`` gave for them, if it has been called.
+            mentions: Use these mentions instead of finding them (gold-entity evaluation).
+            candidates: Return every possible relation whose uncalibrated score is above 0.01, whatever the thresholds;
+                for fitting them.
+        """
+        if states is None:
+            states = self.read(texts)
         if mentions is None:
-            mentions = [
-                find_mentions(
-                    text,
-                    [states[i, w][1] for w in range(len(text.windows))],
-                    [states[i, w][2] for w in range(len(text.windows))],
-                    self.config,
-                )
-                for i, text in enumerate(texts)
-            ]
+            mentions = self.mentions(texts, states)
         relations: list[list[FoundRelation]] = [[] for _ in texts]
         if self.model.pairs is not None:
-            paired = [pair_features(texts[i], w, mentions[i], self.config) for i, w in windows]
-            for found_in, found in self._relations(windows, features, paired, states, mentions, candidates):
+            for found_in, found in self._relations(texts, states, mentions, candidates):
                 relations[found_in].append(found)
         order = [sorted(found, key=lambda r: (max(r.head, r.tail), r.head, r.tail, r.type)) for found in relations]
         return [Annotation(text, list(m), r) for text, m, r in zip(texts, mentions, order, strict=True)]
@@ -153,21 +168,18 @@ class Annotator:
         return {key: value.to(self.model.device) for key, value in batch.items()}
 
     def _relations(
-        self,
-        windows: list[tuple[int, int]],
-        features: list[dict[str, Any]],
-        paired: list[dict[str, Any]],
-        states: dict[tuple[int, int], Any],
-        mentions: Sequence[list[WordMention]],
-        candidates: bool,
+        self, texts: Sequence[EncodedText], states: States, mentions: Sequence[list[WordMention]], candidates: bool
     ) -> Iterator[tuple[int, FoundRelation]]:
         pairs = self.model.pairs
+        windows = [(i, w) for i, text in enumerate(texts) for w in range(len(text.windows))]
+        units = [window_features(texts[i], w, self.tokenizer)["word_unit"] for i, w in windows]
+        paired = [pair_features(texts[i], w, mentions[i], self.config) for i, w in windows]
         with_pairs = [row for row in range(len(windows)) if paired[row]["pair_head"]]
         for numbers in self._batches([len(paired[row]["pair_head"]) for row in with_pairs]):
             rows = [with_pairs[number] for number in numbers]
             batch = self._collate([paired[row] for row in rows])
             word_states = torch.nn.utils.rnn.pad_sequence([states[windows[row]][0] for row in rows], batch_first=True)
-            unit = pad([features[row]["word_unit"] for row in rows], -1).to(self.model.device)
+            unit = pad([units[row] for row in rows], -1).to(self.model.device)
             logits, factuality, pair_states, mention_states = pairs(word_states, unit, **batch)
             chosen = []
             for j, row in enumerate(rows):

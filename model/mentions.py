@@ -86,6 +86,7 @@ def find_mentions(
             if tidy is None:
                 continue
             first, last = tidy
+            path[first:last] = [tag] * (last - first)  # what this mention took in, the next one does not
             limit = limits[unit.first_word + first]
             proclitics = int(count[first, : min(limit, PROCLITIC_COUNTS - 1) + 1].argmax())
             mentions.append(WordMention(unit.first_word + first, unit.first_word + last, (tag - 1) // 2, proclitics, score))
@@ -116,7 +117,7 @@ def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tu
         words: Of the unit.
         begin: First word of the mention.
         end: The word after its last.
-        path: Tags of the unit; a closing bracket is taken in only if it is tagged O.
+        path: Tags of the unit; a bracket or quote beside the mention is taken in only if it is tagged O.
 
     Returns:
         The new edges, or None if there is nothing but marks.
@@ -125,9 +126,14 @@ def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tu
     while any(word[0].isalnum() for word in words[begin:end]):
         inside = words[begin:end]
         pair = partners(inside)
-        lone = [i for i, word in enumerate(inside) if word in CLOSING and i not in pair]
-        if lone and lone[-1] > 0 and end < len(words) and words[end] == CLOSING[inside[lone[-1]]] and path[end] == 0:
+        opening = [i for i, word in enumerate(inside) if word in CLOSING and i not in pair]
+        closing = [i for i, word in enumerate(inside) if word in CLOSING.values() and i not in pair]
+        before = words[begin - 1] if begin and path[begin - 1] == 0 else ""
+        after = words[end] if end < len(words) and path[end] == 0 else ""
+        if opening and opening[-1] > 0 and after == CLOSING[inside[opening[-1]]]:
             end += 1
+        elif closing and closing[0] < len(inside) - 1 and CLOSING.get(before) == inside[closing[0]]:
+            begin -= 1
         elif inside[-1] in NEVER_LAST or (inside[-1] in marks and len(inside) - 1 not in pair):
             end -= 1
         elif inside[0] in marks and 0 not in pair:
