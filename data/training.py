@@ -51,8 +51,9 @@ class Recipe:
         patience: Stop after this many evaluations without a better development Rel+ (a plain tagger: entity F1).
         evaluate_from: First epoch (counted from 1) after which the development set is scored.
         seed: Of everything.
-        layers: Keep this many of the encoder's lowest layers; 0 keeps all.
-        window, mention_size, relation_heads, dropout, label_weights: See ``KhabarConfig``.
+        label_weights: Of the losses; see ``KhabarConfig``.
+        layers: Of a new model: keep this many of the encoder's lowest layers; 0 keeps all.
+        window, mention_size, relation_heads, dropout: Of a new model; see ``KhabarConfig``.
     """
 
     epochs: int = 12
@@ -64,12 +65,12 @@ class Recipe:
     patience: int = 4
     evaluate_from: int = 1
     seed: int = 1
+    label_weights: dict[str, float] = field(default_factory=dict)
     layers: int = 0
     window: int = 512
     mention_size: int = 256
     relation_heads: int = 4
     dropout: float = 0.2
-    label_weights: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -113,7 +114,7 @@ def new_model(
     model = KhabarModel(
         KhabarConfig(
             encoder=config, window=min(recipe.window, longest), mention_size=recipe.mention_size,
-            relation_heads=recipe.relation_heads, dropout=recipe.dropout, label_weights=recipe.label_weights,
+            relation_heads=recipe.relation_heads, dropout=recipe.dropout,
             **(schema_config() if labels is None else labels),
         )
     )  # fmt: skip
@@ -256,6 +257,7 @@ def train(
         RuntimeError: Several GPUs without ``accelerate launch`` (torch's DataParallel cannot split our batches).
         ValueError: No training windows, or nothing to resume from.
     """
+    model.config.label_weights = dict(recipe.label_weights)
     dataset, unreachable = training_dataset(training, tokenizer, cast(KhabarConfig, model.config))
     if not len(dataset):
         raise ValueError("the training documents hold no text")

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, Ran
 
 from data.formats import sound_documents
+from data.scoring import ENTITIES
+from data.training import trained_model
+from experiments import anercorp
 from experiments import run as experiments
 
 RECIPE = "epochs = 1\nbatch_size = 2\nlayers = 1\nwindow = 128\nmention_size = 32\n"
@@ -103,3 +107,51 @@ def test_the_queue_trains_scores_goes_on_and_survives_a_failing_run(
     (output / "more-1" / "row.json").unlink()
     ran = call(experiments.main, queue, "--output", output, "--dev", gold_folder)
     assert "more-1 failed: its settings are not those that it was begun with" in ran.err
+
+
+# ANERcorp -------------------------------------------------------------------------------------------------------------
+
+
+def columns(*sentences: str) -> str:
+    """Lines of tokens and tags from ``token/TAG token …``; no tag is O."""
+    return "\n".join("\n".join(f"{t.split('/')[0]} {(t + '/O').split('/')[1]}" for t in s.split()) + "\n" for s in sentences)
+
+
+def test_a_plain_tagger_learns_the_types_of_anercorp(tmp_path: Path, encoder_folder: Path, call: Callable[..., Ran]) -> None:
+    sentences = ["زار سمير/B-PERS خليل/I-PERS دمشق/B-LOC .", "نفى حزب/B-ORG النور/I-ORG ذلك", "قال سمير/B-PERS في دمشق/B-LOC"]
+    (tmp_path / "train.txt").write_text(columns(*sentences * 10))
+    (tmp_path / "test.txt").write_text(columns(*sentences))
+    recipe = tmp_path / "tiny.toml"
+    rates = "encoder_learning_rate = 1e-3\nhead_learning_rate = 2e-3\n"
+    recipe.write_text(f"epochs = 40\nevaluate_from = 40\nbatch_size = 4\nwindow = 128\n{rates}")
+    output = tmp_path / "out"
+    ran = call(anercorp.main, tmp_path, "--output", output, "--recipe", recipe, "--encoder", encoder_folder)
+    assert ran.code == 0, ran.err
+    results = json.loads((output / "anercorp.json").read_text())
+    assert (results["training_sentences"], results["test_sentences"]) == (27, 3)
+    assert results[ENTITIES]["f1"] == 1.0
+    assert results[ENTITIES]["types"]["PERS"]["gold"] == 2
+    record = trained_model(str(output))[0].config
+    assert (record.entity_types, record.relations) == (anercorp.TYPES, [])
+
+
+def test_the_encoder_of_a_trained_model_is_taken(
+    tmp_path: Path, encoder_folder: Path, run_folder: Path, call: Callable[..., Ran]
+) -> None:
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).write_text(columns(*["زار سمير/B-PERS دمشق/B-LOC"] * 10))
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text("epochs = 1\nencoder_learning_rate = 0.0\nwindow = 128\n")
+    options = ("--recipe", recipe, "--encoder", encoder_folder, "--init", run_folder)
+    assert call(anercorp.main, tmp_path, "--output", tmp_path / "out", *options).code == 0
+    ours, theirs = (trained_model(str(folder))[0].encoder.state_dict() for folder in (tmp_path / "out", run_folder))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("دمشق B-GPE", "sentence 2: unknown type GPE"), ("دمشق", "sentence 2: one column")]
+)
+def test_bad_columns_are_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "train.txt").write_text(columns("زار دمشق/B-LOC") + f"\n{line}\n")
+    with pytest.raises(ValueError, match=f"train.txt, sentence 2: {message}"):
+        anercorp.sentences(tmp_path / "train.txt")

@@ -229,6 +229,20 @@ def test_every_recipe_of_the_project_can_be_read(path: Path) -> None:
     assert Recipe.read(path).epochs > 0
 
 
+def test_the_recipe_weighs_the_losses_of_a_trained_model_too(
+    documents: list[Document], tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    kept = {}
+    for weight in (0.0, 1.0):
+        model = tiny_model(tokenizer, window=512, label_weights={"factuality": 9.0})
+        before = model.pairs.factuality.weight.detach().clone()
+        recipe = replace(RECIPE, label_weights={"factuality": weight}, weight_decay=0.0)
+        train(documents, [], model, tokenizer, recipe, checkpoints=tmp_path / str(weight), max_steps=3)
+        kept[weight] = torch.equal(before, model.pairs.factuality.weight)
+        assert model.config.label_weights == {"factuality": weight}
+    assert kept == {0.0: True, 1.0: False}
+
+
 # The script
 
 
