@@ -52,6 +52,8 @@ class Recipe:
         evaluate_from: First epoch (counted from 1) after which the development set is scored.
         seed: Of everything.
         label_weights: Of the losses; see ``KhabarConfig``.
+        initial_share: At the end every weight is this share of what training began with, the rest what it came to (of a
+            trained model that goes on: WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
         layers: Of a new model: keep this many of the encoder's lowest layers; 0 keeps all.
         window, mention_size, relation_heads, dropout: Of a new model; see ``KhabarConfig``.
     """
@@ -66,6 +68,7 @@ class Recipe:
     evaluate_from: int = 1
     seed: int = 1
     label_weights: dict[str, float] = field(default_factory=dict)
+    initial_share: float = 0.0
     layers: int = 0
     window: int = 512
     mention_size: int = 256
@@ -240,7 +243,8 @@ def train(
     max_steps: int = -1,
     stop_after: int | None = None,
 ) -> KhabarModel:
-    """Trains ``model`` in place; at the end it holds the weights with the best development Rel+, fitted and calibrated.
+    """Trains ``model`` in place; at the end it holds the weights with the best development Rel+ (mixed with the initial
+    ones if the recipe says so), fitted and calibrated.
 
     Args:
         training: Annotated documents.
@@ -303,7 +307,13 @@ def train(
         model=model, args=arguments, train_dataset=dataset, eval_dataset=dataset if evaluated else None,
         data_collator=collator(tokenizer), callbacks=callbacks, development=development, recipe=recipe, tokenizer=tokenizer,
     )  # fmt: skip
+    initial = {name: weights.detach().clone() for name, weights in model.named_parameters()} if recipe.initial_share else {}
     trainer.train(resume_from_checkpoint=resume or None)
+    if stop_after is None:
+        with torch.no_grad():
+            for name, weights in model.named_parameters():
+                if name in initial:
+                    weights.lerp_(initial[name].to(weights.device), recipe.initial_share)
     model.eval()  # type: ignore[no-untyped-call]
     if development and stop_after is None:
         fit(model, tokenizer, development)

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from data.card import METRICS
 from data.formats import Problem, read_documents
-from data.hub import CODE_FILES, differences, measure, probe
+from data.hub import CODE_FILES, RESULTS_FILE, RUN_FILE, differences, measure, probe
 from data.prediction import predict
 from data.report import summary
 from data.schema import Document
@@ -33,6 +33,11 @@ def found() -> Document:
     model, tokenizer = trained_model(str(ROOT / "model"))
     text = (ROOT / "data/samples/article.txt").read_text(encoding="utf-8")
     return next(predict(Annotator(model.eval(), tokenizer), [Document("data/samples/article.txt", text)]))
+
+
+def test_the_model_folder_holds_what_is_published_and_nothing_else() -> None:
+    weights = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", RUN_FILE, RESULTS_FILE}
+    assert {path.name for path in (ROOT / "model").iterdir()} - {"__pycache__"} == {"README.md", *CODE_FILES, *weights}
 
 
 def test_readme_shows_the_sample_and_the_true_output(found: Document) -> None:

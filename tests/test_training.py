@@ -243,6 +243,24 @@ def test_the_recipe_weighs_the_losses_of_a_trained_model_too(
     assert kept == {0.0: True, 1.0: False}
 
 
+def test_a_share_of_the_initial_weights_stays(
+    documents: list[Document], tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    before = tiny_model(tokenizer, window=512).state_dict()
+    after = {}
+    for share in (0.0, 0.5, 1.0):
+        model = tiny_model(tokenizer, window=512)
+        recipe = replace(RECIPE, initial_share=share)
+        after[share] = train(
+            documents, [], model, tokenizer, recipe, checkpoints=tmp_path / str(share), max_steps=3
+        ).state_dict()
+    moved = [name for name in before if not torch.equal(before[name], after[0.0][name])]
+    assert len(moved) > len(before) / 2
+    for name in moved:
+        torch.testing.assert_close(after[0.5][name], (before[name] + after[0.0][name]) / 2)
+        torch.testing.assert_close(after[1.0][name], before[name])
+
+
 # The script
 
 
