@@ -148,9 +148,7 @@ def test_the_encoder_of_a_trained_model_is_taken(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize(
-    ("line", "message"), [("دمشق B-GPE", "sentence 2: unknown type GPE"), ("دمشق", "sentence 2: one column")]
-)
+@pytest.mark.parametrize(("line", "message"), [("دمشق B-GPE", "unknown type GPE"), ("دمشق", "one column")])
 def test_bad_columns_are_named(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "train.txt").write_text(columns("زار دمشق/B-LOC") + f"\n{line}\n")
     with pytest.raises(ValueError, match=f"train.txt, sentence 2: {message}"):
