@@ -5,9 +5,9 @@
     accelerate launch --num_processes 2 train.py configs/base.toml --output runs/base
 
 A new model needs an encoder: a folder that prepare_encoder.py wrote, or a hub id. --init starts from a trained model
-instead, with its labels. Documents are files or folders in any format of data/formats; training stops at one that is not
-sound. The development documents choose the best epoch and set thresholds and temperatures; without them (--dev none) the
-last weights are kept.
+instead, with its labels. Documents are files or folders in any format of data/formats, one or several after --train;
+training stops at one that is not sound. The development documents choose the best epoch and set thresholds and
+temperatures; without them (--dev none) the last weights are kept.
 
 OUTPUT becomes a complete hub-ready folder: weights, config, tokenizer, code and card, ready for predict.py --model,
 evaluate.py --model and publish.py --model. OUTPUT/checkpoints holds the Trainer's checkpoints; a run that was cut off
@@ -41,7 +41,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="a recipe, such as configs/base.toml")
     parser.add_argument("--output", type=Path, required=True, help="run folder")
-    parser.add_argument("--train", default="data/corpus/train", help="training documents (default: %(default)s)")
+    parser.add_argument(
+        "--train", nargs="+", default=["data/corpus/train"], help="training documents (default: data/corpus/train)"
+    )
     parser.add_argument("--documents", type=int, help="train on so many of them, drawn by the seed (for learning curves)")
     parser.add_argument("--dev", default="data/corpus/dev", help="development documents, or none (default: %(default)s)")
     start = parser.add_mutually_exclusive_group()
@@ -58,10 +60,11 @@ def main() -> int:
         recipe = Recipe.read(options.config)
         if options.seed is not None:
             recipe = Recipe(**{**asdict(recipe), "seed": options.seed})
-        training, development = (sound_documents(path) if path != "none" else [] for path in (options.train, options.dev))
+        training = [document for path in options.train for document in sound_documents(path)]
+        development = sound_documents(options.dev) if options.dev != "none" else []
         if options.documents is not None:
             if not 0 < options.documents <= len(training):
-                raise ValueError(f"--documents {options.documents}: {options.train} holds {len(training)}")
+                raise ValueError(f"--documents {options.documents}: there are {len(training)} training documents")
             # A prefix of one order, so that the larger sets hold the smaller ones.
             training = random.Random(recipe.seed).sample(training, len(training))[: options.documents]
         model, tokenizer = trained_model(options.init) if options.init else new_model(options.encoder, recipe)

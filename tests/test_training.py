@@ -296,8 +296,20 @@ def test_documents_trains_on_a_part_that_larger_parts_hold(
     for count in (0, 1000):
         ran = call(script.main, *data, "--output", tmp_path / "o", "--documents", count)
         assert ran.code == 1
-        assert f"--documents {count}: {gold_folder} holds" in ran.err
+        assert f"--documents {count}: there are 8 training documents" in ran.err
     assert len(seen) == 2
+
+
+def test_training_documents_may_stand_in_several_places(
+    tmp_path: Path, gold_folder: Path, encoder_folder: Path, call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(script, "train", lambda training, *_, **__: seen.append([d.id for d in training]))
+    files = sorted(gold_folder.iterdir())
+    assert len(files) == 8
+    options = ("--dev", "none", "--encoder", encoder_folder, "--stop-after", 1, "--output", tmp_path / "o")
+    assert call(script.main, recipe_file(tmp_path), "--train", *files[2:5], files[0], *options).code == 0
+    assert seen == [[file.stem for file in (*files[2:5], files[0])]]
 
 
 def test_a_missing_training_folder_is_named(tmp_path: Path, encoder_folder: Path, call: Callable[..., Ran]) -> None:
