@@ -29,6 +29,7 @@ from data.calibration import fit
 from data.dataset import LengthSampler, collator, schema_config, training_dataset
 from data.encoder import check_source, check_tokenizer, load_encoder
 from data.prediction import predict
+from data.replacement import read_persons, replace_persons
 from data.schema import Document
 from data.scoring import ENTITIES, REL_PLUS, score
 from model.configuration_khabar import KhabarConfig
@@ -54,6 +55,7 @@ class Recipe:
         label_weights: Of the losses; see ``KhabarConfig``.
         initial_share: At the end every weight is this share of what training began with, the rest what it came to (of a
             trained model that goes on: WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
+        replaced_persons: Chance of each person of a training document to bear another name (``data.replacement``).
         layers: Of a new model: keep this many of the encoder's lowest layers; 0 keeps all.
         window, mention_size, relation_heads, dropout: Of a new model; see ``KhabarConfig``.
     """
@@ -69,6 +71,7 @@ class Recipe:
     seed: int = 1
     label_weights: dict[str, float] = field(default_factory=dict)
     initial_share: float = 0.0
+    replaced_persons: float = 0.0
     layers: int = 0
     window: int = 512
     mention_size: int = 256
@@ -262,6 +265,9 @@ def train(
         ValueError: No training windows, or nothing to resume from.
     """
     model.config.label_weights = dict(recipe.label_weights)
+    if recipe.replaced_persons:
+        persons = read_persons()
+        training = [replace_persons(d, persons, share=recipe.replaced_persons, seed=recipe.seed) for d in training]
     dataset, unreachable = training_dataset(training, tokenizer, cast(KhabarConfig, model.config))
     if not len(dataset):
         raise ValueError("the training documents hold no text")
