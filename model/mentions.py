@@ -17,7 +17,7 @@ CLOSING = {"(": ")", "«": "»", "“": "”", "[": "]", '"': '"'}
 """Each bracket or quote that opens and the one that closes it."""
 
 NEVER_LAST = frozenset("،,:؛;")
-"""Punctuation that no mention ends with; a dot may belong to an abbreviation."""
+"""Punctuation that no mention ends with; a full stop may belong to an initial."""
 
 
 def viterbi(log_probabilities: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -134,7 +134,7 @@ def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tu
             end += 1
         elif closing and closing[0] < len(inside) - 1 and CLOSING.get(before) == inside[closing[0]]:
             begin -= 1
-        elif inside[-1] in NEVER_LAST or (inside[-1] in marks and len(inside) - 1 not in pair):
+        elif inside[-1] in NEVER_LAST or _full_stop(inside) or (inside[-1] in marks and len(inside) - 1 not in pair):
             end -= 1
         elif inside[0] in marks and 0 not in pair:
             begin += 1
@@ -143,6 +143,11 @@ def edges(words: Sequence[str], begin: int, end: int, path: Sequence[int]) -> tu
         else:
             return begin, end
     return None
+
+
+def _full_stop(words: Sequence[str]) -> bool:
+    """Whether the last of ``words`` is a full stop that ends the sentence, not an initial (صادق م.)."""
+    return words[-1] == "." and not (len(words) > 1 and len(words[-2]) == 1 and words[-2].isalpha())
 
 
 def agreed(encoded: EncodedText, mentions: Sequence[WordMention], config: KhabarConfig) -> list[WordMention]:
